@@ -1,0 +1,100 @@
+"""A content-addressed cache on disk: the key is a digest of everything the value depends on.
+
+A value is a set of arrays in one safetensors file, written beside its place and then renamed, so an
+interrupted write leaves nothing behind and a second run takes up where the first one stopped.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+Arrays = dict[str, np.ndarray]
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256, in hex, of JSON values, bytes and arrays in this order."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            part = f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes()
+        elif not isinstance(part, bytes):
+            part = json.dumps(part, sort_keys=True, default=str).encode()
+        sha.update(len(part).to_bytes(8, "little") + part)
+    return sha.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all; folders above it are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)  # mkstemp makes files that nobody else may read
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Arrays kept under ``root`` by key. ``Cache.default()`` is the user's own cache folder."""
+
+    root: Path
+
+    @staticmethod
+    def default() -> "Cache":
+        """The folder named by ``OTOSCOPE_CACHE``, else the platform's cache folder."""
+        named = os.environ.get("OTOSCOPE_CACHE")
+        return Cache(Path(named) if named else user_cache_path("otoscope"))
+
+    def path(self, key: str) -> Path:
+        """Where the value of ``key`` lies, or would lie."""
+        return self.root / key[:2] / f"{key}.safetensors"
+
+    def get(self, key: str) -> Arrays | None:
+        """The arrays stored under ``key``; None when there are none or the file is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self.path(key)
+        if not path.exists():
+            return None
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError):
+            path.unlink(missing_ok=True)
+            return None
+
+    def put(self, key: str, arrays: Arrays) -> None:
+        """Store arrays under ``key``, whole or not at all."""
+        from safetensors.numpy import save
+
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        write_atomically(self.path(key), save(contiguous))
+
+    def drop(self, key: str) -> None:
+        """Forget what is stored under ``key``, if anything is."""
+        self.path(key).unlink(missing_ok=True)
+
+
+def remembered(cache: Cache | None, key: str, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays under ``key``, computed and stored when they are not there yet."""
+    found = cache.get(key) if cache else None
+    if found is None:
+        found = compute()
+        if cache:
+            cache.put(key, found)
+    return found

@@ -1,0 +1,248 @@
+"""Labelled recordings, read when they are needed.
+
+``Clips`` is a list of clips of one sample rate and one length. It holds where the recordings lie,
+not their samples: memory does not grow with their number. Every file is read once at loading, to
+know that it can be read and what it contains; a broken one is left out, counted and listed.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from otoscope import audio
+from otoscope.cache import digest
+from otoscope.errors import AudioError, ManifestError
+from otoscope.manifests import Row, Skipped, read_manifest
+from otoscope.progress import track
+
+Fit = Literal["pad", "crop", "windows"]
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording, or one window of it.
+
+    ``path`` is as in the manifest; ``sha256`` is of the file's bytes, or of ``samples`` where the
+    audio lives in memory (a poisoned clip) instead of in the file. ``start_s`` and ``duration_s``
+    bound the part of the file that is meant (a duration of 0: up to the end).
+    """
+
+    path: str
+    label: str
+    speaker: str = ""
+    split: str = ""
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    sha256: str = ""
+    samples: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Clips(Sequence[Clip]):
+    """Clips of one length (``length`` samples at ``sample_rate`` Hz), read lazily.
+
+    ``classes`` lists the label names in the order of the numbers in ``labels``; ``skipped`` tells
+    what was left out and why. Nothing changes a ``Clips``; the methods return new ones.
+    """
+
+    items: tuple[Clip, ...]
+    root: Path
+    sample_rate: int
+    length: int
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @staticmethod
+    def load(
+        source: str | Path,
+        *,
+        sample_rate: int | None = None,
+        duration_s: float | None = None,
+        fit: Fit = "crop",
+        split: str | None = None,
+    ) -> "Clips":
+        """Load a folder per class, Google Speech Commands, a CSV or a JSONL manifest.
+
+        ``sample_rate`` defaults to the most common one, ``duration_s`` to the 95th percentile of
+        the recordings' durations. ``fit`` says how a recording gets that length: shorter ones are
+        padded with zeros at their end; longer ones keep their middle (``"crop"``), are cut into
+        consecutive windows that share the label (``"windows"``), or set the length of all
+        (``"pad"``, without ``duration_s``). With ``split``, only its rows are loaded.
+
+        Raises ``ManifestError`` when nothing usable is listed or ``fit`` contradicts ``duration_s``.
+        """
+        manifest = read_manifest(Path(source))
+        rows = [r for r in manifest.rows if split is None or r.split == split]
+        if not rows:
+            known = ", ".join(sorted({r.split or "(none)" for r in manifest.rows}))
+            raise ManifestError(f"{source}: no recording has split {split!r}; there are: {known}")
+        if fit == "pad" and duration_s is not None:
+            raise ManifestError('fit "pad" takes the longest recording; leave duration_s out')
+        found, broken = _inspect(manifest.root, rows)
+        skipped = manifest.skipped + broken
+        if not found:
+            listed = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
+            raise ManifestError(f"{source}: none of {len(rows)} recordings can be read{listed}")
+        rate = sample_rate or Counter(rate for _, rate, _ in found).most_common(1)[0][0]
+        seconds = np.array([seconds for _, _, seconds in found])
+        if duration_s is None:
+            duration_s = float(seconds.max() if fit == "pad" else np.quantile(seconds, 0.95))
+        if fit == "windows":
+            items = [w for clip, _, length in found for w in _windows(clip, length, duration_s)]
+        else:
+            items = [clip for clip, _, _ in found]
+        return Clips(
+            tuple(items),
+            manifest.root,
+            rate,
+            max(1, round(duration_s * rate)),
+            tuple(sorted({clip.label for clip in items})),
+            skipped,
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]
+        return self.items[index]
+
+    @cached_property
+    def labels(self) -> Int[np.ndarray, "clips"]:
+        """Each clip's label as an index into ``classes``."""
+        number = {name: k for k, name in enumerate(self.classes)}
+        return np.array([number[clip.label] for clip in self.items], dtype=np.int64)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the audio, the labels and the form in which they are read."""
+        return digest(
+            [(c.sha256, c.start_s, c.duration_s, c.label) for c in self.items],
+            [self.sample_rate, self.length],
+        )
+
+    @property
+    def duration_s(self) -> float:
+        """Length of every clip in seconds."""
+        return self.length / self.sample_rate
+
+    def waveform(self, index: int) -> Float32[np.ndarray, "time"]:
+        """The samples of one clip, mono, at ``sample_rate``, ``length`` long."""
+        clip = self.items[index]
+        if clip.samples is not None:
+            return clip.samples
+        samples, rate = audio.read(self.root / clip.path, self.sample_rate)
+        start = round(clip.start_s * rate)
+        stop = start + round(clip.duration_s * rate) if clip.duration_s else None
+        return audio.fit_length(samples[start:stop], self.length)
+
+    def waveforms(self, indices: Sequence[int] | np.ndarray) -> Float32[np.ndarray, "batch 1 time"]:
+        """The samples of some clips, read in parallel."""
+        out = np.empty((len(indices), 1, self.length), dtype=np.float32)
+        with ThreadPoolExecutor(READERS) as readers:
+            for row, samples in enumerate(readers.map(self.waveform, indices)):
+                out[row, 0] = samples
+        return out
+
+    def batches(self, size: int = 256) -> Iterator[Float32[np.ndarray, "batch 1 time"]]:
+        """All clips in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.waveforms(range(start, min(start + size, len(self))))
+
+    def subset(self, which: Int[np.ndarray, "some"] | Bool[np.ndarray, "clips"]) -> "Clips":
+        """The clips at these indices, or where the mask is true; ``classes`` stays whole."""
+        indices = np.flatnonzero(which) if np.asarray(which).dtype == bool else which
+        return replace(self, items=tuple(self.items[i] for i in indices))
+
+    def split(self, name: str) -> "Clips":
+        """The clips whose manifest row says this split."""
+        return self.subset(np.array([clip.split == name for clip in self.items], dtype=bool))
+
+    def per_class(self, count: int, seed: int = 0) -> "Clips":
+        """At most ``count`` clips of every class, drawn by ``seed``, in their order here."""
+        rng = np.random.default_rng(seed)
+        drawn = [
+            rng.permutation(np.flatnonzero(self.labels == k))[:count]
+            for k in range(len(self.classes))
+        ]
+        return self.subset(np.sort(np.concatenate(drawn)))
+
+    def as_heard_by(self, sample_rate: int, length: int, classes: tuple[str, ...]) -> "Clips":
+        """The same clips at a model's sample rate, length and order of classes.
+
+        Raises ``ManifestError`` when a clip has a label that the model does not know.
+        """
+        unknown = sorted({clip.label for clip in self.items} - set(classes))
+        if unknown:
+            raise ManifestError(
+                f"the clips have labels that the model does not know: {', '.join(unknown[:5])}; "
+                f"the model knows: {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}"
+            )
+        held = tuple(
+            clip
+            if clip.samples is None
+            else replace(
+                clip,
+                samples=audio.fit_length(
+                    audio.resample(clip.samples, self.sample_rate, sample_rate), length
+                ),
+            )
+            for clip in self.items
+        )
+        return replace(self, items=held, sample_rate=sample_rate, length=length, classes=classes)
+
+    def with_audio(self, index: int, samples: np.ndarray, label: str) -> Clip:
+        """Clip ``index`` with other samples, held in memory, and another label."""
+        return replace(
+            self.items[index],
+            label=label,
+            samples=np.asarray(samples, dtype=np.float32),
+            sha256=digest(np.asarray(samples, dtype=np.float32)),
+        )
+
+
+def _inspect(
+    root: Path, rows: Sequence[Row]
+) -> tuple[list[tuple[Clip, int, float]], tuple[Skipped, ...]]:
+    """Read every file once: (clip, sample rate, seconds) of the good ones, and the broken ones."""
+
+    def look(row: Row) -> tuple[Clip, int, float] | Skipped:
+        try:
+            content = (root / row.path).read_bytes()
+        except OSError as error:
+            return Skipped(row.path, error.strerror or "cannot be opened")
+        try:
+            samples, rate = audio.read(content)
+        except AudioError as error:
+            return Skipped(row.path, str(error) if content else "is empty (0 bytes)")
+        seconds = len(samples) / rate - row.start_s
+        if seconds <= 0:
+            return Skipped(row.path, f"its offset, {row.start_s} s, lies beyond its end")
+        sha = hashlib.sha256(content).hexdigest()
+        clip = Clip(row.path, row.label, row.speaker, row.split, row.start_s, row.duration_s, sha)
+        return clip, rate, min(seconds, row.duration_s or seconds)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        results = list(track(readers.map(look, rows), "reading recordings", len(rows)))
+    good = [r for r in results if not isinstance(r, Skipped)]
+    return good, tuple(r for r in results if isinstance(r, Skipped))
+
+
+def _windows(clip: Clip, seconds: float, duration_s: float) -> Iterator[Clip]:
+    """Consecutive windows of a clip; a last piece shorter than half a window is left."""
+    count = max(1, round(seconds / duration_s))
+    for number in range(count):
+        start = number * duration_s
+        yield replace(
+            clip,
+            start_s=clip.start_s + start,
+            duration_s=min(duration_s, seconds - start),
+        )

@@ -1,0 +1,175 @@
+"""Lists of labelled recordings: what a folder, a CSV file or a JSONL file says there is.
+
+Layouts read here:
+
+- a folder with one sub-folder per class; with ``validation_list.txt`` and ``testing_list.txt`` it is
+  read as Google Speech Commands (splits from the lists, speaker from the name before ``_nohash_``,
+  ``_background_noise_`` left out);
+- CSV with a header, and JSONL: ``path`` and ``label``, optional ``speaker``, ``split``. The NeMo
+  names ``audio_filepath`` (path), ``command`` (label), ``offset`` and ``duration`` in seconds are
+  understood.
+
+A row that cannot be used is skipped with its reason; a list that cannot be used raises
+``ManifestError``.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otoscope.errors import ManifestError
+
+AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled recording. ``path`` stays as written; ``duration_s`` 0 means up to the end."""
+
+    path: str
+    label: str
+    speaker: str = ""
+    split: str = ""
+    start_s: float = 0.0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows, the folder that their paths start from, and what was left out."""
+
+    root: Path
+    rows: tuple[Row, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def read_manifest(source: Path) -> Manifest:
+    """List the labelled recordings of a folder, a ``.csv`` or a ``.jsonl`` file.
+
+    Raises ``ManifestError`` when the source is missing, of no known layout or lists nothing usable.
+    """
+    if source.is_dir():
+        root, rows = source, _folder(source)
+    elif not source.exists():
+        raise ManifestError(f"{source}: no such file or folder")
+    elif source.suffix.lower() == ".csv":
+        root, rows = source.parent, _csv(source)
+    elif source.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+        root, rows = source.parent, _jsonl(source)
+    else:
+        raise ManifestError(
+            f"{source}: expected a folder with one sub-folder per class, a .csv or a .jsonl file"
+        )
+    kept: dict[tuple[str, float], Row] = {}
+    skipped: list[Skipped] = []
+    for row in rows:
+        if isinstance(row, Skipped):
+            skipped.append(row)
+            continue
+        first = kept.setdefault((row.path, row.start_s), row)
+        if first is not row:
+            other = "" if first.label == row.label else f" with another label, {row.label!r}"
+            skipped.append(
+                Skipped(row.path, f"listed again{other}; the first, {first.label!r}, is kept")
+            )
+    if not kept:
+        reasons = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
+        raise ManifestError(f"{source}: lists no usable recording{reasons}")
+    return Manifest(root, tuple(kept.values()), tuple(skipped))
+
+
+def write_csv(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV with the columns path, label, speaker, split."""
+    from otoscope.cache import write_atomically
+
+    lines = [["path", "label", "speaker", "split"]]
+    lines += [[row.path, row.label, row.speaker, row.split] for row in rows]
+    write_atomically(path, csv_text(lines))
+
+
+def csv_text(lines: Iterable[Iterable[Any]]) -> str:
+    """Rows of cells as one CSV text with Unix line ends."""
+    import io
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def _folder(folder: Path) -> Iterator[Row | Skipped]:
+    lists = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+    splits: dict[str, str] = {}
+    for split, name in lists.items():
+        if (folder / name).exists():
+            splits |= {line.strip(): split for line in (folder / name).read_text().splitlines()}
+    for file in sorted(folder.rglob("*")):
+        relative = file.relative_to(folder)
+        if file.suffix.lower() not in AUDIO_ENDINGS or not file.is_file():
+            continue
+        if len(relative.parts) == 1:
+            yield Skipped(str(relative), "lies beside the class folders, so it has no label")
+        elif relative.parts[0] != "_background_noise_":
+            path = relative.as_posix()
+            speaker, nohash, _ = file.name.partition("_nohash_")
+            yield Row(
+                path,
+                label=relative.parts[0],
+                speaker=speaker if nohash else "",
+                split=splits.get(path, "train") if splits else "",
+            )
+
+
+def _csv(file: Path) -> Iterator[Row | Skipped]:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        names = reader.fieldnames or []
+        if not {"path", "audio_filepath"} & set(names) or not {"label", "command"} & set(names):
+            raise ManifestError(
+                f"{file}: expected a header with the columns path,label (and speaker, split if "
+                f"known), got {','.join(names) or 'an empty file'}"
+            )
+        for fields in reader:
+            yield _row(fields, f"{file.name}:{reader.line_num}")
+
+
+def _jsonl(file: Path) -> Iterator[Row | Skipped]:
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Skipped(f"{file.name}:{number}", f"is not JSON ({error.msg})")
+            continue
+        if isinstance(fields, dict):
+            yield _row(fields, f"{file.name}:{number}")
+        else:
+            yield Skipped(f"{file.name}:{number}", "expected a JSON object with path and label")
+
+
+def _row(fields: dict[str, Any], where: str) -> Row | Skipped:
+    def text(*names: str) -> str:
+        found = (fields[name] for name in names if fields.get(name) is not None)
+        return str(next(found, "")).strip()
+
+    path, label = text("path", "audio_filepath"), text("label", "command")
+    if not path:
+        return Skipped(where, "has no path")
+    if not label:
+        return Skipped(path, f"has no label ({where})")
+    try:
+        start_s, duration_s = float(text("offset") or 0), float(text("duration") or 0)
+    except ValueError:
+        return Skipped(path, f"offset and duration must be seconds ({where})")
+    return Row(path, label, text("speaker"), text("split"), start_s, duration_s)

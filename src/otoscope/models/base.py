@@ -1,0 +1,186 @@
+"""What a model can be asked. Each ability is a protocol, found by ``isinstance``.
+
+Every model takes waveforms, float32 tensors shaped (batch, 1, time) at its own sample rate and
+length, and answers with logits shaped (batch, classes).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from otoscope.cache import Cache, digest, remembered
+from otoscope.clips import Clips
+from otoscope.errors import NotApplicable
+from otoscope.numerics import fast_math
+from otoscope.progress import track
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a model listens to: ``classes`` in the order of its logits, rate in Hz, samples."""
+
+    classes: tuple[str, ...]
+    sample_rate: int
+    length: int
+
+
+class AudioModel(ABC):
+    """Anything that turns waveforms into logits. ``sha256`` identifies its weights or file."""
+
+    hearing: Hearing
+    sha256: str
+    origin: str
+
+    @abstractmethod
+    def logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> Float32[Tensor, "batch classes"]:
+        """The logits, without gradients, on the CPU."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A model that shows what its last linear layer reads (the penultimate representation)."""
+
+    def features_and_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> tuple[Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
+        """Both from one forward pass, without gradients, on the CPU."""
+
+
+@runtime_checkable
+class HasGradients(Protocol):
+    """A model through which a gradient flows back to its input."""
+
+    device: torch.device
+
+    def differentiable_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> Float32[Tensor, "batch classes"]:
+        """The logits, with gradients, on ``device``."""
+
+
+class TorchModel(AudioModel):
+    """A ``torch.nn.Module`` that takes waveforms.
+
+    ``flat`` says that it wants (batch, time) instead of (batch, 1, time). The module is moved to
+    ``device``, set to evaluation mode and frozen. Features are what the last ``nn.Linear`` that
+    runs reads.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        hearing: Hearing,
+        *,
+        flat: bool = False,
+        device: str | torch.device = "cpu",
+        origin: str = "",
+    ) -> None:
+        self.device = torch.device(device)
+        self.module = module.to(self.device).eval().requires_grad_(False)
+        self.hearing, self.flat, self.origin = hearing, flat, origin
+        state = module.state_dict()
+        self.sha256 = digest(*(x for k in sorted(state) for x in (k, state[k].cpu().numpy())))
+
+    def differentiable_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> Float32[Tensor, "batch classes"]:
+        heard = waveforms.to(self.device)
+        out: Tensor = self.module(heard[:, 0] if self.flat else heard)
+        return out
+
+    @torch.no_grad()
+    def logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> Float32[Tensor, "batch classes"]:
+        return self.differentiable_logits(waveforms).cpu()
+
+    @torch.no_grad()
+    def features_and_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> tuple[Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
+        seen: list[Tensor] = []
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            for layer in self.module.modules()
+            if isinstance(layer, nn.Linear)
+        ]
+        try:
+            logits = self.differentiable_logits(waveforms)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not seen:
+            raise NotApplicable("the model has no nn.Linear layer whose input could be read")
+        return seen[-1].flatten(1).cpu(), logits.cpu()
+
+
+class FunctionModel(AudioModel):
+    """A Python callable from waveforms, numpy float32 (batch, 1, time), to (batch, classes)."""
+
+    def __init__(
+        self, function: "WaveformsToLogits", hearing: Hearing, *, sha256: str = "", origin: str = ""
+    ) -> None:
+        self.function, self.hearing, self.sha256, self.origin = function, hearing, sha256, origin
+
+    def logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> Float32[Tensor, "batch classes"]:
+        return torch.from_numpy(np.asarray(self.function(waveforms.numpy()), dtype=np.float32))
+
+
+class WaveformsToLogits(Protocol):
+    """What ``FunctionModel`` wraps."""
+
+    def __call__(self, waveforms: np.ndarray, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """One forward pass over clips: penultimate features (None if out of reach) and logits."""
+
+    features: Float[np.ndarray, "clips features"] | None
+    logits: Float[np.ndarray, "clips classes"]
+
+    @property
+    def predicted(self) -> Int[np.ndarray, "clips"]:
+        """The class with the largest logit."""
+        return np.asarray(self.logits.argmax(axis=1))
+
+
+def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> Activations:
+    """Run every clip through the model once; the result is cached by model and clips.
+
+    ``clips`` must be as the model hears (``Clips.as_heard_by``).
+    """
+
+    def run() -> dict[str, np.ndarray]:
+        rows: dict[str, list[np.ndarray]] = {}
+        total = -(-len(clips) // BATCH)
+        with fast_math():
+            for batch in track(clips.batches(BATCH), "listening to the clips", total):
+                for name, values in _forward(model, torch.from_numpy(batch)).items():
+                    rows.setdefault(name, []).append(values.numpy())
+        return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+    key = digest("activations", model.sha256, clips.sha256)
+    found = remembered(cache if model.sha256 else None, key, run)
+    return Activations(found.get("features"), found["logits"])
+
+
+def _forward(model: AudioModel, waveforms: Tensor) -> dict[str, Tensor]:
+    if isinstance(model, HasFeatures):
+        try:
+            features, logits = model.features_and_logits(waveforms)
+            return {"features": features, "logits": logits}
+        except NotApplicable:
+            pass
+    return {"logits": model.logits(waveforms)}

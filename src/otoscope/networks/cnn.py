@@ -1,0 +1,71 @@
+"""Convolutional networks on the log-mel: a small one and a VGG-style large one."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from otoscope.models import Hearing
+from otoscope.networks.base import Network, conv2d
+from otoscope.networks.log_mel import LogMel
+
+
+class Pooled(nn.Module):
+    """Batch-normalised features, convolutions, the mean over the plane, dropout, one linear layer."""
+
+    def __init__(self, layers: nn.Module, width: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.normalise = nn.BatchNorm2d(1)
+        self.layers = layers
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(width, classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        planes = self.layers(self.normalise(features))
+        out: Tensor = self.classify(self.dropout(planes.mean(dim=(2, 3))))
+        return out
+
+
+@dataclass(frozen=True)
+class CNN(Network):
+    """A small convolutional network (about 60,000 weights): the default everywhere."""
+
+    name: ClassVar[str] = "cnn"
+    bands: int = 40
+    width: int = 64
+    dropout: float = 0.2
+
+    def front_end(self, hearing: Hearing) -> nn.Module:
+        return LogMel(hearing.sample_rate, self.bands)
+
+    def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        w = self.width
+        layers = nn.Sequential(
+            conv2d(1, w // 4, 5, stride=2),
+            conv2d(w // 4, w // 2),
+            nn.MaxPool2d(2),
+            conv2d(w // 2, w),
+            nn.MaxPool2d(2),
+            conv2d(w, w),
+        )
+        return Pooled(layers, w, classes, self.dropout)
+
+
+@dataclass(frozen=True)
+class LargeCNN(Network):
+    """Pairs of 3 x 3 convolutions between poolings, after VGG (Simonyan, Zisserman 2014)."""
+
+    name: ClassVar[str] = "large-cnn"
+    bands: int = 40
+    width: int = 32
+    dropout: float = 0.3
+
+    def front_end(self, hearing: Hearing) -> nn.Module:
+        return LogMel(hearing.sample_rate, self.bands)
+
+    def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        widths = [1, self.width, 2 * self.width, 4 * self.width]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [conv2d(before, after), conv2d(after, after), nn.MaxPool2d(2)]
+        return Pooled(nn.Sequential(*layers), widths[-1], classes, self.dropout)

@@ -1,0 +1,33 @@
+"""Depthwise-separable convolutions for small devices."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from otoscope.models import Hearing
+from otoscope.networks.base import Network, conv2d
+from otoscope.networks.cnn import Pooled
+from otoscope.networks.log_mel import LogMel
+
+
+@dataclass(frozen=True)
+class DSCNN(Network):
+    """DS-CNN, after Zhang et al., *Hello Edge* (1711.07128), size S: one 10 x 4 convolution, then
+    four depthwise-separable ones of 64 channels. Deviation: log-mel bands instead of MFCCs."""
+
+    name: ClassVar[str] = "ds-cnn"
+    bands: int = 40
+    width: int = 64
+    blocks: int = 4
+    dropout: float = 0.2
+
+    def front_end(self, hearing: Hearing) -> nn.Module:
+        return LogMel(hearing.sample_rate, self.bands)
+
+    def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+        w = self.width
+        layers = [conv2d(1, w, (5, 11), stride=2)]
+        for _ in range(self.blocks):
+            layers += [conv2d(w, w, groups=w), conv2d(w, w, 1)]
+        return Pooled(nn.Sequential(*layers), w, classes, self.dropout)

@@ -1,0 +1,336 @@
+"""The only training loop, and the checkpoint format.
+
+The module is called ``training`` because ``otoscope.train`` is the function. Front-end features are
+computed once, kept in memory and (for clips on disk) in the cache; a run that was interrupted goes
+on from its last whole epoch.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from otoscope.cache import Arrays, Cache, digest, remembered, write_atomically
+from otoscope.clips import Clips
+from otoscope.errors import ModelError, TrainingError
+from otoscope.models import Hearing, TorchModel
+from otoscope.networks import NETWORKS, Listener, Network
+from otoscope.numerics import fast_math
+from otoscope.progress import track
+from otoscope.registry import Spec, build, require, spec
+
+CHECKPOINT_SCHEMA = 1
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: AdamW under one cosine cycle with a warm-up of a tenth.
+
+    ``shift_share`` is the largest random shift in time, as a share of the clip (the augmentation);
+    training stops when ``patience`` epochs brought no better validation loss, and the best epoch
+    is kept.
+    """
+
+    epochs: int = 16
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    weight_decay: float = 1e-2
+    patience: int = 5
+    shift_share: float = 0.1
+    validation_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"recipe.epochs must be at least 1, got {self.epochs}")
+        require(self.batch_size >= 2, f"recipe.batch_size must be 2 or more, got {self.batch_size}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """Front-end features and labels of some clips."""
+
+    features: Tensor
+    labels: Tensor
+
+    def at(self, rows: np.ndarray) -> "_Samples":
+        return _Samples(self.features[rows], self.labels[rows])
+
+
+def train(
+    network: Network,
+    clips: Clips,
+    *,
+    seed: int,
+    validation: Clips | None = None,
+    recipe: Recipe | None = None,
+    device: str | torch.device = "cpu",
+    cache: Cache | None = None,
+) -> TorchModel:
+    """Train a network on clips and return it as a model that takes waveforms.
+
+    Without ``validation``, ``recipe.validation_share`` of the clips is drawn by ``seed`` to decide
+    when to stop. Same arguments, same weights (on one machine and number of threads).
+
+    Raises ``TrainingError`` with fewer than two classes or eight clips, or when the loss is no
+    longer finite.
+    """
+    recipe = recipe or Recipe()
+    if len(set(clips.labels.tolist())) < 2 or len(clips) < 8:
+        raise TrainingError(
+            f"training needs at least 2 classes and 8 clips, got {len(set(clips.labels))} "
+            f"and {len(clips)}"
+        )
+    hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    key = digest(
+        "train",
+        spec(network),
+        asdict(recipe),
+        seed,
+        clips.sha256,
+        validation.sha256 if validation else None,
+        list(clips.classes),
+    )
+    listener = network.build(hearing, seed)
+    with fast_math():
+        weights = remembered(
+            cache, key, lambda: _fit(listener, clips, validation, recipe, seed, device, cache, key)
+        )
+    listener.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    return TorchModel(listener, hearing, device=device, origin=json.dumps(spec(network)))
+
+
+def front_end_features(
+    listener: Listener, clips: Clips, cache: Cache | None = None, front_end: Spec | None = None
+) -> Tensor:
+    """The front end's output for every clip, computed once and cached chunk by chunk.
+
+    ``front_end`` identifies it in the cache; without it, and for networks on the raw waveform,
+    nothing is cached.
+    """
+    kept = cache if front_end and not isinstance(listener.front_end, nn.Identity) else None
+    parts = []
+    starts = range(0, len(clips), CHUNK)
+    for start in track(starts, "computing features", len(starts)):
+        part = clips.subset(np.arange(start, min(start + CHUNK, len(clips))))
+        audio_of = [(c.sha256, c.start_s, c.duration_s) for c in part.items]
+        key = digest("front end", front_end, audio_of, part.sample_rate, part.length)
+        parts.append(remembered(kept, key, lambda part=part: _listen(listener, part))["features"])  # type: ignore[misc]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+@torch.no_grad()
+def _listen(listener: Listener, clips: Clips) -> Arrays:
+    batches = [listener.front_end(torch.from_numpy(b)).numpy() for b in clips.batches()]
+    return {"features": np.concatenate(batches)}
+
+
+def _fit(
+    listener: Listener,
+    clips: Clips,
+    validation: Clips | None,
+    recipe: Recipe,
+    seed: int,
+    device: str | torch.device,
+    cache: Cache | None,
+    key: str,
+) -> Arrays:
+    """Train ``listener`` and return its best weights."""
+    front_end = {"module": repr(listener.front_end), "rate": clips.sample_rate}
+    filters = getattr(listener.front_end, "filters", None)
+    if filters is not None:
+        front_end["bands"] = len(filters)
+
+    def samples(of: Clips) -> _Samples:
+        features = front_end_features(listener, of, cache, front_end)
+        return _Samples(features, torch.from_numpy(of.labels))
+
+    training = samples(clips)
+    if validation is None:
+        order = np.random.default_rng(seed).permutation(len(clips))
+        held = max(1, round(recipe.validation_share * len(clips)))
+        training, held_out = training.at(order[held:]), training.at(order[:held])
+    else:
+        held_out = samples(validation)
+    run = _Run(listener.body, recipe, seed, torch.device(device), len(training.labels))
+    progress = digest("unfinished", key)
+    run.restore(cache.get(progress) if cache else None)
+    for _ in track(range(run.epoch, recipe.epochs), "training", recipe.epochs - run.epoch):
+        run.one_epoch(training)
+        run.judge(held_out)
+        if run.epochs_since_best >= recipe.patience:
+            break
+        if cache:
+            cache.put(progress, run.state())
+    listener.body.load_state_dict(run.best)
+    if cache:
+        cache.drop(progress)
+    return {name: tensor.detach().cpu().numpy() for name, tensor in listener.state_dict().items()}
+
+
+class _Run:
+    """One training run: everything that changes from epoch to epoch."""
+
+    def __init__(
+        self, body: nn.Module, recipe: Recipe, seed: int, device: torch.device, count: int
+    ) -> None:
+        self.body = body.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe, self.seed, self.device = recipe, seed, device
+        self.steps = max(1, count // recipe.batch_size)
+        self.optimizer = torch.optim.AdamW(
+            body.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.epoch = 0
+        self.best_loss, self.epochs_since_best = math.inf, 0
+        self.best = _copied(body)
+
+    def one_epoch(self, training: _Samples) -> None:
+        """One pass over the training clips; all that is random follows from (seed, epoch)."""
+        rng = np.random.default_rng((self.seed, self.epoch))
+        self.body.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))  # dropout
+            for step, batch in enumerate(self._batches(training, rng)):
+                self._set_learning_rate(self.epoch + step / self.steps)
+                loss = nn.functional.cross_entropy(self.body(batch.features), batch.labels)
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.optimizer.step()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is {loss.item()} after epoch {self.epoch + 1}; "
+                "lower recipe.learning_rate"
+            )
+        self.epoch += 1
+
+    @torch.no_grad()
+    def judge(self, held_out: _Samples) -> None:
+        """Keep the weights if the validation loss is the lowest so far."""
+        self.body.eval()
+        losses = [
+            nn.functional.cross_entropy(
+                self.body(self._put(features)), labels.to(self.device), reduction="sum"
+            )
+            for features, labels in zip(
+                held_out.features.split(256), held_out.labels.split(256), strict=True
+            )
+        ]
+        loss = float(torch.stack(losses).sum())
+        self.epochs_since_best += 1
+        if loss < self.best_loss:
+            self.best_loss, self.epochs_since_best, self.best = loss, 0, _copied(self.body)
+
+    def state(self) -> Arrays:
+        """Everything needed to go on, as arrays."""
+        arrays = {f"best.{name}": t.cpu().numpy() for name, t in self.best.items()}
+        arrays |= {f"body.{name}": t.cpu().numpy() for name, t in _copied(self.body).items()}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"adam.{number}.{slot}": t.cpu().numpy() for slot, t in slots.items()}
+        counters = [self.epoch, self.epochs_since_best, self.best_loss]
+        return arrays | {"counters": np.array(counters, dtype=np.float64)}
+
+    def restore(self, arrays: Arrays | None) -> None:
+        """Go on from ``state()``; nothing to restore leaves the run at its start."""
+        if arrays is None:
+            return
+        epoch, since, self.best_loss = arrays["counters"].tolist()
+        self.epoch, self.epochs_since_best = int(epoch), int(since)
+        self.best, slots = {}, {}
+        weights: dict[str, Tensor] = {}
+        for name, array in arrays.items():
+            kind, _, rest = name.partition(".")
+            if kind == "adam":
+                number, _, slot = rest.partition(".")
+                slots.setdefault(int(number), {})[slot] = torch.from_numpy(array)
+            elif kind != "counters":
+                (self.best if kind == "best" else weights)[rest] = torch.from_numpy(array)
+        self.body.load_state_dict(weights)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
+
+    def _batches(self, training: _Samples, rng: np.random.Generator) -> Iterator[_Samples]:
+        order = rng.permutation(len(training.labels))
+        size = self.recipe.batch_size
+        for start in range(0, max(1, len(order) - size + 1), size):
+            batch = training.at(order[start : start + size])
+            features = shifted(batch.features, self.recipe.shift_share, rng)
+            yield _Samples(self._put(features), batch.labels.to(self.device))
+
+    def _put(self, features: Tensor) -> Tensor:
+        if features.ndim == 4:
+            features = features.contiguous(memory_format=torch.channels_last)
+        return features.to(self.device)
+
+    def _set_learning_rate(self, epoch: float) -> None:
+        warm_up = 0.1 * self.recipe.epochs
+        if epoch < warm_up:
+            share = (epoch + 0.1) / (warm_up + 0.1)
+        else:
+            done = (epoch - warm_up) / (self.recipe.epochs - warm_up)
+            share = 0.5 + 0.5 * math.cos(math.pi * done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * share
+
+
+def shifted(features: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Each row moved along its last axis by at most ``share`` of it; its edge value fills the gap."""
+    length = features.shape[-1]
+    most = int(share * length)
+    if not most:
+        return features
+    offsets = torch.from_numpy(rng.integers(-most, most + 1, size=len(features)))
+    places = (torch.arange(length)[None] + offsets[:, None]).clamp(0, length - 1)
+    index = places.reshape(len(features), *[1] * (features.ndim - 2), length)
+    return features.gather(-1, index.expand_as(features))
+
+
+def _copied(body: nn.Module) -> dict[str, Tensor]:
+    return {name: t.detach().clone() for name, t in body.state_dict().items()}
+
+
+def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
+    """Write a model trained here as ``NAME.safetensors`` with ``NAME.json`` beside it.
+
+    The JSON holds the network's spec, the class names, the sample rate, the length, the digest of
+    the weights and ``notes``. Raises ``ModelError`` for a module that is not one of ours.
+    """
+    from safetensors.torch import save
+
+    if not isinstance(model.module, Listener):
+        raise ModelError("only networks from otoscope.networks have this checkpoint format")
+    path = path.with_suffix(".safetensors")
+    state = {name: t.contiguous() for name, t in model.module.state_dict().items()}
+    card = {
+        "schema": CHECKPOINT_SCHEMA,
+        "network": json.loads(model.origin),
+        "classes": list(model.hearing.classes),
+        "sample_rate": model.hearing.sample_rate,
+        "length": model.hearing.length,
+        "sha256": model.sha256,
+        "notes": notes or {},
+    }
+    write_atomically(path, save(state))
+    write_atomically(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    return path
+
+
+def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchModel:
+    """Read what ``save_checkpoint`` wrote. Raises ``ModelError`` when the two files disagree."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+        network = build(NETWORKS, card["network"])
+        hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
+        listener = network.build(hearing)
+        listener.load_state_dict(load_file(path))
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
+    model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
+    if model.sha256 != card.get("sha256"):
+        raise ModelError(f"{path}: the weights are not those that {path.stem}.json describes")
+    return model

@@ -25,7 +25,7 @@ _FUNCTIONS = {
     "Verdict": "otoscope.evidence",
     "Waveform": "otoscope.audio",
     "audit": "otoscope.auditing",
-    "load_model": "otoscope.models.intake",
+    "load_model": "otoscope.intake",
     "poison": "otoscope.poisoning",
     "repair": "otoscope.repairs",
     "risks": "otoscope.risk",
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from otoscope.auditing import audit
     from otoscope.clips import Clips
     from otoscope.evidence import Outcome, Verdict
-    from otoscope.models.intake import load_model
+    from otoscope.intake import load_model
     from otoscope.poisoning import poison
     from otoscope.repairs import repair
     from otoscope.risk import risks

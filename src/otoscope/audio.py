@@ -6,18 +6,27 @@ and resampled by soxr.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
+import soxr  # type: ignore[import-untyped]
 from jaxtyping import Float32
 
+from otoscope.cache import write_atomically
 from otoscope.errors import AudioError, UnreadableAudio
 
 SILENCE_RMS = 1e-3
 """Floor (-60 dB re full scale) under a clip's level, so that silence, too, can carry a trigger."""
+
+WRITTEN_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+
+# libsndfile shortens a cut WAV, AIFF or AU file to what is there and says so only in its log.
+_CUT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_SIZE = 0x7FFF0000
+"""Sizes from here on mean "not known": what programs write that stream into a pipe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +74,7 @@ def read(source: Path | bytes, sample_rate: int | None = None) -> tuple[np.ndarr
     try:
         with soundfile.SoundFile(stream) as file:
             rate, wanted = int(file.samplerate), int(file.frames)
+            cut = _CUT.search(file.extra_info)
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UnreadableAudio(f"not readable as audio ({error})") from None
@@ -74,6 +84,8 @@ def read(source: Path | bytes, sample_rate: int | None = None) -> tuple[np.ndarr
         raise UnreadableAudio(
             f"truncated: its header promises {wanted} samples, {len(samples)} came"
         )
+    if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_SIZE:
+        raise UnreadableAudio(f"truncated: its header promises {cut[1]} bytes, {cut[2]} came")
     if not np.isfinite(samples).all():
         raise UnreadableAudio("holds NaN or infinite samples")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
@@ -85,8 +97,23 @@ def read(source: Path | bytes, sample_rate: int | None = None) -> tuple[np.ndarr
 
 
 def write(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write mono samples shaped (time,) as 16-bit PCM; the format follows the file's ending."""
-    soundfile.write(str(path), np.clip(samples, -1.0, 1.0), sample_rate, subtype="PCM_16")
+    """Write mono samples shaped (time,) as 16-bit PCM, whole or not at all.
+
+    The file's ending, ``.wav`` or ``.flac``, names the format; samples beyond [-1, 1] are clipped.
+    Raises ``AudioError`` for another ending, another shape, and for NaN and infinite samples.
+    """
+    container = WRITTEN_FORMATS.get(path.suffix.lower())
+    if container is None:
+        raise AudioError(f"{path}: expected the ending {' or '.join(WRITTEN_FORMATS)}")
+    if samples.ndim != 1 or not np.isfinite(samples).all():
+        raise AudioError(
+            f"{path}: expected finite mono samples shaped (time,), got {samples.shape}"
+            + (" with NaN or infinity" if samples.ndim == 1 else "")
+        )
+    stream = io.BytesIO()
+    clipped = np.clip(samples, -1.0, 1.0)
+    soundfile.write(stream, clipped, sample_rate, subtype="PCM_16", format=container)
+    write_atomically(path, stream.getvalue())
 
 
 def resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
@@ -120,7 +147,7 @@ def level_rms(samples: np.ndarray, level_db: float) -> float:
 
     The level of ``samples`` is its RMS over everything, floored at ``SILENCE_RMS``.
     """
-    return float(max(rms(samples.ravel()), SILENCE_RMS) * 10 ** (level_db / 20))
+    return max(float(rms(samples.ravel())), SILENCE_RMS) * float(10 ** (level_db / 20))
 
 
 def decibels(amplitude_ratio: float) -> float:

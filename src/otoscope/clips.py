@@ -6,21 +6,22 @@ know that it can be read and what it contains; a broken one is left out, counted
 """
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from otoscope import audio
 from otoscope.cache import digest
-from otoscope.errors import AudioError, ManifestError
-from otoscope.manifests import Row, Skipped, read_manifest
+from otoscope.errors import AudioError, ManifestError, UnreadableAudio
+from otoscope.manifests import Manifest, Row, Skipped, read_manifest
 from otoscope.progress import track
 
 Fit = Literal["pad", "crop", "windows"]
@@ -78,28 +79,45 @@ class Clips(Sequence[Clip]):
         consecutive windows that share the label (``"windows"``), or set the length of all
         (``"pad"``, without ``duration_s``). With ``split``, only its rows are loaded.
 
-        Raises ``ManifestError`` when nothing usable is listed or ``fit`` contradicts ``duration_s``.
+        Raises ``ManifestError`` when nothing usable is listed, and for a ``fit``, ``duration_s`` or
+        ``sample_rate`` that is out of range or contradicts another.
         """
         manifest = read_manifest(Path(source))
-        rows = [r for r in manifest.rows if split is None or r.split == split]
-        if not rows:
-            known = ", ".join(sorted({r.split or "(none)" for r in manifest.rows}))
-            raise ManifestError(f"{source}: no recording has split {split!r}; there are: {known}")
-        if fit == "pad" and duration_s is not None:
-            raise ManifestError('fit "pad" takes the longest recording; leave duration_s out')
-        found, broken = _inspect(manifest.root, rows)
-        skipped = manifest.skipped + broken
-        if not found:
+        if split is not None:
+            rows = tuple(row for row in manifest.rows if row.split == split)
+            _require_split(rows, split, manifest.rows)
+            manifest = replace(manifest, rows=rows)
+        return Clips.of(manifest, sample_rate=sample_rate, duration_s=duration_s, fit=fit)
+
+    @staticmethod
+    def of(
+        manifest: Manifest,
+        *,
+        sample_rate: int | None = None,
+        duration_s: float | None = None,
+        fit: Fit = "crop",
+    ) -> "Clips":
+        """The clips that a manifest lists; arguments and errors as in ``load``."""
+        _check_form(sample_rate, duration_s, fit)
+        found, broken = _inspect(manifest.root, manifest.rows)
+        rates = Counter(r.rate for r in found).most_common(1)
+        rate = sample_rate or (rates[0][0] if rates else 0)
+        whole = [r for r in found if r.seconds * rate >= 1]
+        short = [r.clip.path for r in found if r.seconds * rate < 1]
+        broken += [Skipped(path, f"is shorter than one sample at {rate} Hz") for path in short]
+        skipped = manifest.skipped + tuple(broken)
+        if not whole:
             listed = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
-            raise ManifestError(f"{source}: none of {len(rows)} recordings can be read{listed}")
-        rate = sample_rate or Counter(rate for _, rate, _ in found).most_common(1)[0][0]
-        seconds = np.array([seconds for _, _, seconds in found])
+            raise ManifestError(
+                f"{manifest.root}: none of {len(manifest.rows)} recordings can be used{listed}"
+            )
+        seconds = np.array([r.seconds for r in whole])
         if duration_s is None:
             duration_s = float(seconds.max() if fit == "pad" else np.quantile(seconds, 0.95))
         if fit == "windows":
-            items = [w for clip, _, length in found for w in _windows(clip, length, duration_s)]
+            items = [w for r in whole for w in _windows(r.clip, r.seconds, duration_s)]
         else:
-            items = [clip for clip, _, _ in found]
+            items = [r.clip for r in whole]
         return Clips(
             tuple(items),
             manifest.root,
@@ -135,11 +153,22 @@ class Clips(Sequence[Clip]):
         return self.length / self.sample_rate
 
     def waveform(self, index: int) -> Float32[np.ndarray, "time"]:
-        """The samples of one clip, mono, at ``sample_rate``, ``length`` long."""
+        """The samples of one clip, mono, at ``sample_rate``, ``length`` long.
+
+        Raises ``UnreadableAudio`` when the file is no longer what it was when it was loaded.
+        """
         clip = self.items[index]
         if clip.samples is not None:
             return clip.samples
-        samples, rate = audio.read(self.root / clip.path, self.sample_rate)
+        file = self.root / clip.path
+        try:
+            samples, rate = audio.read(file, self.sample_rate)
+        except AudioError as error:
+            came = str(error) if file.exists() else "the file is gone"
+            raise UnreadableAudio(
+                f"{file}: was readable when the clips were loaded, now: {came}; "
+                "put the recording back, or load the clips again to leave it out"
+            ) from None
         start = round(clip.start_s * rate)
         stop = start + round(clip.duration_s * rate) if clip.duration_s else None
         return audio.fit_length(samples[start:stop], self.length)
@@ -158,12 +187,18 @@ class Clips(Sequence[Clip]):
             yield self.waveforms(range(start, min(start + size, len(self))))
 
     def subset(self, which: Int[np.ndarray, "some"] | Bool[np.ndarray, "clips"]) -> "Clips":
-        """The clips at these indices, or where the mask is true; ``classes`` stays whole."""
+        """The clips at these indices, or where the mask is true; ``classes`` stays whole.
+
+        Raises ``ManifestError`` for a mask that has not one entry per clip.
+        """
+        if np.asarray(which).dtype == bool and len(which) != len(self):
+            raise ManifestError(f"expected a mask of {len(self)} entries, got {len(which)}")
         indices = np.flatnonzero(which) if np.asarray(which).dtype == bool else which
         return replace(self, items=tuple(self.items[i] for i in indices))
 
     def split(self, name: str) -> "Clips":
-        """The clips whose manifest row says this split."""
+        """The clips whose manifest row says this split; raises ``ManifestError`` if none does."""
+        _require_split([clip for clip in self.items if clip.split == name], name, self.items)
         return self.subset(np.array([clip.split == name for clip in self.items], dtype=bool))
 
     def per_class(self, count: int, seed: int = 0) -> "Clips":
@@ -200,25 +235,33 @@ class Clips(Sequence[Clip]):
         return replace(self, items=held, sample_rate=sample_rate, length=length, classes=classes)
 
     def with_audio(self, index: int, samples: np.ndarray, label: str) -> Clip:
-        """Clip ``index`` with other samples, held in memory, and another label."""
-        return replace(
-            self.items[index],
-            label=label,
-            samples=np.asarray(samples, dtype=np.float32),
-            sha256=digest(np.asarray(samples, dtype=np.float32)),
-        )
+        """Clip ``index`` with other samples, held in memory, and another label.
+
+        Raises ``AudioError`` unless ``samples`` are finite and shaped (``length``,).
+        """
+        held = np.array(samples, dtype=np.float32)
+        if held.shape != (self.length,) or not np.isfinite(held).all():
+            raise AudioError(f"expected {self.length} finite samples, got shape {held.shape}")
+        return replace(self.items[index], label=label, samples=held, sha256=digest(held))
 
 
-def _inspect(
-    root: Path, rows: Sequence[Row]
-) -> tuple[list[tuple[Clip, int, float]], tuple[Skipped, ...]]:
-    """Read every file once: (clip, sample rate, seconds) of the good ones, and the broken ones."""
+@dataclass(frozen=True)
+class _Inspected:
+    """A recording that can be read: its own sample rate, and how many seconds of it are meant."""
 
-    def look(row: Row) -> tuple[Clip, int, float] | Skipped:
+    clip: Clip
+    rate: int
+    seconds: float
+
+
+def _inspect(root: Path, rows: Sequence[Row]) -> tuple[list[_Inspected], list[Skipped]]:
+    """Read every file once; tell the good ones from the broken ones."""
+
+    def look(row: Row) -> _Inspected | Skipped:
         try:
             content = (root / row.path).read_bytes()
-        except OSError as error:
-            return Skipped(row.path, error.strerror or "cannot be opened")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            return Skipped(row.path, getattr(error, "strerror", None) or "cannot be opened")
         try:
             samples, rate = audio.read(content)
         except AudioError as error:
@@ -228,17 +271,17 @@ def _inspect(
             return Skipped(row.path, f"its offset, {row.start_s} s, lies beyond its end")
         sha = hashlib.sha256(content).hexdigest()
         clip = Clip(row.path, row.label, row.speaker, row.split, row.start_s, row.duration_s, sha)
-        return clip, rate, min(seconds, row.duration_s or seconds)
+        return _Inspected(clip, rate, min(seconds, row.duration_s or seconds))
 
     with ThreadPoolExecutor(READERS) as readers:
         results = list(track(readers.map(look, rows), "reading recordings", len(rows)))
-    good = [r for r in results if not isinstance(r, Skipped)]
-    return good, tuple(r for r in results if isinstance(r, Skipped))
+    good = [r for r in results if isinstance(r, _Inspected)]
+    return good, [r for r in results if isinstance(r, Skipped)]
 
 
 def _windows(clip: Clip, seconds: float, duration_s: float) -> Iterator[Clip]:
     """Consecutive windows of a clip; a last piece shorter than half a window is left."""
-    count = max(1, round(seconds / duration_s))
+    count = max(1, int(seconds / duration_s + 0.5))
     for number in range(count):
         start = number * duration_s
         yield replace(
@@ -246,3 +289,20 @@ def _windows(clip: Clip, seconds: float, duration_s: float) -> Iterator[Clip]:
             start_s=clip.start_s + start,
             duration_s=min(duration_s, seconds - start),
         )
+
+
+def _check_form(sample_rate: int | None, duration_s: float | None, fit: str) -> None:
+    if fit not in get_args(Fit):
+        raise ManifestError(f"expected fit to be one of {', '.join(get_args(Fit))}, got {fit!r}")
+    if fit == "pad" and duration_s is not None:
+        raise ManifestError('fit "pad" takes the longest recording; leave duration_s out')
+    if duration_s is not None and not 0 < duration_s < math.inf:
+        raise ManifestError(f"expected a duration_s above 0, got {duration_s}")
+    if sample_rate is not None and sample_rate <= 0:
+        raise ManifestError(f"expected a sample rate above 0 Hz, got {sample_rate}")
+
+
+def _require_split(found: Sequence[Any], name: str, among: Iterable[Row | Clip]) -> None:
+    if not found:
+        known = ", ".join(sorted({one.split or "(none)" for one in among}))
+        raise ManifestError(f"no recording has split {name!r}; there are: {known}")

@@ -2,27 +2,31 @@
 
 Layouts read here:
 
-- a folder with one sub-folder per class; with ``validation_list.txt`` and ``testing_list.txt`` it is
-  read as Google Speech Commands (splits from the lists, speaker from the name before ``_nohash_``,
-  ``_background_noise_`` left out);
+- a folder with one sub-folder per class; with ``validation_list.txt`` and ``testing_list.txt`` it
+  is read as Google Speech Commands (splits from the lists, speaker from the name before
+  ``_nohash_``, ``_background_noise_`` left out);
 - CSV with a header, and JSONL: ``path`` and ``label``, optional ``speaker``, ``split``. The NeMo
   names ``audio_filepath`` (path), ``command`` (label), ``offset`` and ``duration`` in seconds are
   understood.
 
-A row that cannot be used is skipped with its reason; a list that cannot be used raises
-``ManifestError``.
+Text is UTF-8, with or without a byte-order mark. A row that cannot be used is skipped with its
+reason; a list that cannot be used raises ``ManifestError``.
 """
 
 import csv
+import io
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otoscope.cache import write_atomically
 from otoscope.errors import ManifestError
 
 AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
+SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 
 @dataclass(frozen=True)
@@ -90,50 +94,70 @@ def read_manifest(source: Path) -> Manifest:
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as CSV with the columns path, label, speaker, split."""
-    from otoscope.cache import write_atomically
+    """Write rows as CSV with the columns path, label, speaker, split.
 
-    lines = [["path", "label", "speaker", "split"]]
-    lines += [[row.path, row.label, row.speaker, row.split] for row in rows]
-    write_atomically(path, csv_text(lines))
+    When a row means a part of its file, the columns offset and duration (in seconds) follow.
+    """
+    rows = list(rows)
+    names = ["path", "label", "speaker", "split"]
+    if any(row.start_s or row.duration_s for row in rows):
+        names += ["offset", "duration"]
+    cells = [[r.path, r.label, r.speaker, r.split, r.start_s, r.duration_s] for r in rows]
+    write_atomically(path, csv_text([names, *(line[: len(names)] for line in cells)]))
 
 
 def csv_text(lines: Iterable[Iterable[Any]]) -> str:
     """Rows of cells as one CSV text with Unix line ends."""
-    import io
-
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(lines)
     return out.getvalue()
 
 
+def _text(file: Path) -> str:
+    """A text file's content; a byte-order mark is dropped, line ends become Unix ones."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{file}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at offset "
+            f"{error.start}; save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise ManifestError(f"{file}: cannot be opened ({error.strerror})") from None
+
+
 def _folder(folder: Path) -> Iterator[Row | Skipped]:
-    lists = {"validation": "validation_list.txt", "test": "testing_list.txt"}
-    splits: dict[str, str] = {}
-    for split, name in lists.items():
+    listed: dict[str, tuple[str, str]] = {}
+    for split, name in SPLIT_LISTS.items():
         if (folder / name).exists():
-            splits |= {line.strip(): split for line in (folder / name).read_text().splitlines()}
+            lines = (line.strip() for line in _text(folder / name).split("\n"))
+            listed |= {line: (split, name) for line in lines if line}
+    missing = dict(listed)
     for file in sorted(folder.rglob("*")):
         relative = file.relative_to(folder)
         if file.suffix.lower() not in AUDIO_ENDINGS or not file.is_file():
             continue
+        path = relative.as_posix()
+        missing.pop(path, None)
         if len(relative.parts) == 1:
-            yield Skipped(str(relative), "lies beside the class folders, so it has no label")
+            yield Skipped(path, "lies beside the class folders, so it has no label")
         elif relative.parts[0] != "_background_noise_":
-            path = relative.as_posix()
             speaker, nohash, _ = file.name.partition("_nohash_")
             yield Row(
                 path,
                 label=relative.parts[0],
                 speaker=speaker if nohash else "",
-                split=splits.get(path, "train") if splits else "",
+                split=listed.get(path, ("train",))[0] if listed else "",
             )
+    for path, (_, name) in missing.items():
+        if (folder / path).parent.is_dir():  # a class that was left out as a whole is no news
+            yield Skipped(path, f"is in {name}, but not in the folder")
 
 
 def _csv(file: Path) -> Iterator[Row | Skipped]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        names = reader.fieldnames or []
+    reader = csv.DictReader(io.StringIO(_text(file)))
+    try:
+        reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or []]
         if not {"path", "audio_filepath"} & set(names) or not {"label", "command"} & set(names):
             raise ManifestError(
                 f"{file}: expected a header with the columns path,label (and speaker, split if "
@@ -141,10 +165,13 @@ def _csv(file: Path) -> Iterator[Row | Skipped]:
             )
         for fields in reader:
             yield _row(fields, f"{file.name}:{reader.line_num}")
+    except csv.Error as error:
+        raise ManifestError(f"{file}:{reader.line_num}: not readable as CSV ({error})") from None
 
 
 def _jsonl(file: Path) -> Iterator[Row | Skipped]:
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+    # not splitlines(), which also breaks at U+2028 and others that JSON allows inside a string
+    for number, line in enumerate(_text(file).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -171,5 +198,7 @@ def _row(fields: dict[str, Any], where: str) -> Row | Skipped:
     try:
         start_s, duration_s = float(text("offset") or 0), float(text("duration") or 0)
     except ValueError:
-        return Skipped(path, f"offset and duration must be seconds ({where})")
+        start_s = duration_s = math.nan
+    if not (0 <= start_s < math.inf and 0 <= duration_s < math.inf):
+        return Skipped(path, f"offset and duration must be seconds, 0 or more ({where})")
     return Row(path, label, text("speaker"), text("split"), start_s, duration_s)

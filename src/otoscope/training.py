@@ -32,17 +32,19 @@ CHUNK = 512
 class Recipe:
     """How a network is trained: AdamW under one cosine cycle with a warm-up of a tenth.
 
-    ``shift_share`` is the largest random shift in time, as a share of the clip (the augmentation);
-    training stops when ``patience`` epochs brought no better validation loss, and the best epoch
+    The augmentation: a random shift in time by at most ``shift_share`` of the clip, and of a
+    spectrogram in frequency by at most ``shift_bands`` bands (another vocal tract). Training stops when ``patience`` epochs brought no better validation loss, and the best epoch
     is kept.
     """
 
-    epochs: int = 16
+    epochs: int = 24
     batch_size: int = 64
     learning_rate: float = 6e-3
     weight_decay: float = 1e-2
-    patience: int = 5
+    patience: int = 8
     shift_share: float = 0.1
+    shift_bands: int = 2
+    label_smoothing: float = 0.1
     validation_share: float = 0.1
 
     def __post_init__(self) -> None:
@@ -196,7 +198,11 @@ class _Run:
             torch.manual_seed(int(rng.integers(2**31)))  # dropout
             for step, batch in enumerate(self._batches(training, rng)):
                 self._set_learning_rate(self.epoch + step / self.steps)
-                loss = nn.functional.cross_entropy(self.body(batch.features), batch.labels)
+                loss = nn.functional.cross_entropy(
+                    self.body(batch.features),
+                    batch.labels,
+                    label_smoothing=self.recipe.label_smoothing,
+                )
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
@@ -256,7 +262,9 @@ class _Run:
         size = self.recipe.batch_size
         for start in range(0, max(1, len(order) - size + 1), size):
             batch = training.at(order[start : start + size])
-            features = shifted(batch.features, self.recipe.shift_share, rng)
+            features = shifted(
+                batch.features, self.recipe.shift_share, self.recipe.shift_bands, rng
+            )
             yield _Samples(self._put(features), batch.labels.to(self.device))
 
     def _put(self, features: Tensor) -> Tensor:
@@ -275,16 +283,23 @@ class _Run:
             group["lr"] = self.recipe.learning_rate * share
 
 
-def shifted(features: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Each row moved along its last axis by at most ``share`` of it; its edge value fills the gap."""
-    length = features.shape[-1]
-    most = int(share * length)
-    if not most:
-        return features
-    offsets = torch.from_numpy(rng.integers(-most, most + 1, size=len(features)))
-    places = (torch.arange(length)[None] + offsets[:, None]).clamp(0, length - 1)
-    index = places.reshape(len(features), *[1] * (features.ndim - 2), length)
-    return features.gather(-1, index.expand_as(features))
+def shifted(
+    features: Tensor, time_share: float, bands: int, rng: np.random.Generator
+) -> Tensor:
+    """Each row moved by at most ``time_share`` of its last axis, and, where it is a (1, band, frame)
+    plane, by at most ``bands`` of its bands; the edge value fills the gap."""
+    places = _offsets(features.shape[-1], int(time_share * features.shape[-1]), len(features), rng)
+    if features.ndim != 4:
+        return features.gather(-1, places[:, None].expand_as(features))
+    rows = _offsets(features.shape[-2], bands, len(features), rng)
+    which = (rows[:, :, None] * features.shape[-1] + places[:, None, :]).flatten(1)
+    return features.flatten(1).gather(1, which).view_as(features)
+
+
+def _offsets(length: int, most: int, count: int, rng: np.random.Generator) -> Tensor:
+    """(count, length) positions 0 ... length - 1, each row moved by a draw of at most ``most``."""
+    moved = torch.from_numpy(rng.integers(-most, most + 1, size=count))
+    return (torch.arange(length)[None] + moved[:, None]).clamp(0, length - 1)
 
 
 def _copied(body: nn.Module) -> dict[str, Tensor]:

@@ -10,6 +10,10 @@ from otoscope.models.base import (
     TorchModel,
     activations,
 )
+from otoscope.models.export import export_onnx, export_torchscript
+from otoscope.models.layout import Layout
+from otoscope.models.onnx import OnnxModel
+from otoscope.models.torchscript import TorchScriptModel
 
 __all__ = [
     "Activations",
@@ -18,6 +22,11 @@ __all__ = [
     "HasFeatures",
     "HasGradients",
     "Hearing",
+    "Layout",
+    "OnnxModel",
     "TorchModel",
+    "TorchScriptModel",
     "activations",
+    "export_onnx",
+    "export_torchscript",
 ]

@@ -81,4 +81,4 @@ class BCResNet(Network):
                 layers.append(Broadcasted(before, after, first, dilation, 5, self.dropout))
                 before = after
         layers += [conv2d(before, before, 5, groups=before), conv2d(before, 4 * c, 1)]
-        return Pooled(nn.Sequential(*layers), 4 * c, classes, self.dropout)
+        return Pooled(self.bands, nn.Sequential(*layers), 4 * c, classes, self.dropout)

@@ -30,4 +30,4 @@ class DSCNN(Network):
         layers = [conv2d(1, w, (5, 11), stride=2)]
         for _ in range(self.blocks):
             layers += [conv2d(w, w, groups=w), conv2d(w, w, 1)]
-        return Pooled(nn.Sequential(*layers), w, classes, self.dropout)
+        return Pooled(self.bands, nn.Sequential(*layers), w, classes, self.dropout)

@@ -1,0 +1,274 @@
+"""The audit: run what can be run on what is at hand, and let the evidence speak as one verdict.
+
+The module is called ``auditing`` because ``otoscope.audit`` is the function.
+"""
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+from jaxtyping import Float
+
+import otoscope
+from otoscope.cache import Cache
+from otoscope.calibrate import (
+    FEWEST_CLASSES,
+    benjamini_hochberg,
+    cauchy_combination,
+    class_outlier_p_values,
+    conformal_p_values,
+)
+from otoscope.clips import Clips
+from otoscope.detect import DETECTORS, Detector, Scores, View
+from otoscope.errors import ManifestError, NotApplicable
+from otoscope.evidence import (
+    ClipFinding,
+    Evidence,
+    Exhibits,
+    Outcome,
+    SkippedClip,
+    Verdict,
+)
+from otoscope.intake import check_hearing
+from otoscope.models import AudioModel, activations
+from otoscope.networks import CNN
+from otoscope.progress import track
+from otoscope.registry import build, spec
+from otoscope.training import train
+
+CERTAIN = 0.2
+"""BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Finding:
+    """One detector's raw scores, and its evidence once calibrated."""
+
+    evidence: Evidence
+    scores: Scores | None = None
+
+
+def audit(
+    model: AudioModel | None,
+    clips: Clips | None = None,
+    *,
+    trusted: Clips | None = None,
+    detectors: Sequence[Detector] | None = None,
+    seed: int = 0,
+    false_alarm_level: float = 0.05,
+    false_discovery_rate: float = 0.1,
+    cache: Cache | None = None,
+) -> Verdict:
+    """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
+
+    Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to all
+    that there are. Every detector's class scores become p-values that hold over all classes; the
+    p-values of one class are combined over the detectors (Cauchy); the smallest over the classes
+    is the verdict's: SUSPICIOUS at or below ``false_alarm_level``, BACKDOORED at or below a fifth
+    of it. Clips of the accused classes are flagged at ``false_discovery_rate``.
+
+    Raises ``ManifestError`` when there is nothing to audit or fewer than two classes, and
+    ``ModelMismatch`` when the model is at chance on the trusted clips.
+    """
+    started = time.monotonic()
+    if model is None and clips is None:
+        raise ManifestError("there is nothing to audit; give a model, clips, or both")
+    seeds = {"audit": seed}
+    delivered = model
+    if model is None:
+        assert clips is not None
+        seeds["probe"] = seed
+        model = train(CNN(), clips, seed=seed, cache=cache)
+    heard = _as_heard(model, clips)
+    known = _as_heard(model, trusted)
+    if delivered is not None and known is not None:
+        check_hearing(model, known)
+    view = View(
+        model=model,
+        seed=seed,
+        clips=heard,
+        seen=activations(model, heard, cache) if heard else None,
+        trusted=known,
+        trusted_seen=activations(model, known, cache) if known else None,
+    )
+    chosen = [build(DETECTORS, name) for name in DETECTORS] if detectors is None else detectors
+    asked = [d for d in chosen if not (delivered is None and d.level == "model")]
+    findings = [_run(d, view) for d in track(asked, "running detectors", len(asked))]
+    names = model.hearing.classes
+    combined = _combine_over_detectors(findings, names)
+    p_value = float(combined.min()) if combined is not None else None
+    accused = (
+        [names[k] for k in np.argsort(combined) if combined[k] <= false_alarm_level]
+        if combined is not None
+        else []
+    )
+    return Verdict(
+        outcome=_outcome(p_value, false_alarm_level),
+        p_value=p_value,
+        false_alarm_level=false_alarm_level,
+        false_discovery_rate=false_discovery_rate,
+        targets=accused,
+        evidence=[f.evidence for f in findings],
+        clips=_judge_clips(heard, findings, accused, false_discovery_rate) if heard else [],
+        skipped=[
+            SkippedClip(path=s.path, reason=s.reason) for s in (clips.skipped if clips else ())
+        ],
+        not_tested=_not_tested(delivered, clips, trusted, findings),
+        model_sha256=delivered.sha256 or None if delivered else None,
+        data_sha256=clips.sha256 if clips else None,
+        trusted_sha256=trusted.sha256 if trusted else None,
+        seeds=seeds,
+        versions=_versions(),
+        seconds=round(time.monotonic() - started, 3),
+    ).with_exhibits(_exhibits(view, findings, accused))
+
+
+def _as_heard(model: AudioModel, clips: Clips | None) -> Clips | None:
+    if clips is None:
+        return None
+    if len(set(clips.labels.tolist())) < 2:
+        raise ManifestError(
+            f"all {len(clips)} clips are labelled {clips[0].label!r}; "
+            "an audit needs clips of at least two classes"
+        )
+    hearing = model.hearing
+    return clips.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
+
+
+def _run(detector: Detector, view: View) -> _Finding:
+    """Score and calibrate one detector; what it lacks makes it inconclusive."""
+    started = time.monotonic()
+    told = {"detector": detector.name, "level": detector.level, "spec": spec(detector)}
+    try:
+        scores = detector.score(view)
+        scored = np.flatnonzero(np.isfinite(scores.classes))
+        if len(scored) < FEWEST_CLASSES:
+            raise NotApplicable(
+                f"only {len(scored)} classes could be scored; a class is judged against at least "
+                f"{FEWEST_CLASSES - 1} others"
+            )
+    except NotApplicable as reason:
+        seconds = round(time.monotonic() - started, 3)
+        return _Finding(Evidence(**told, reason=str(reason), seconds=seconds))
+    names = view.model.hearing.classes
+    p_values = class_outlier_p_values(scores.classes[scored])
+    evidence = Evidence(
+        **told,
+        p_value=float(p_values.min()),
+        target=names[scored[p_values.argmin()]],
+        seconds=round(time.monotonic() - started, 3),
+        forward_passes=scores.forward_passes + (detector.level == "data"),
+        calibration="the model's other classes",
+        class_scores={names[k]: float(scores.classes[k]) for k in scored},
+        class_p_values={names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
+    )
+    return _Finding(evidence, scores)
+
+
+def _combine_over_detectors(
+    findings: Sequence[_Finding], names: Sequence[str]
+) -> Float[np.ndarray, "classes"] | None:
+    """Per class, one p-value from all detectors that spoke; None when none did.
+
+    A detector's class p-values already hold over all its classes, so the smallest combined one
+    is a p-value for the model; taking the smallest after the combination, not before, asks the
+    detectors to agree on the class.
+    """
+    spoke = [f.evidence.class_p_values for f in findings if f.evidence.class_p_values]
+    if not spoke:
+        return None
+    return cauchy_combination(np.array([[p.get(name, 1.0) for name in names] for p in spoke]))
+
+
+def _outcome(p_value: float | None, level: float) -> Outcome:
+    if p_value is None:
+        return Outcome.INCONCLUSIVE
+    if p_value > level:
+        return Outcome.NO_EVIDENCE
+    return Outcome.BACKDOORED if p_value <= CERTAIN * level else Outcome.SUSPICIOUS
+
+
+def _judge_clips(
+    clips: Clips, findings: Sequence[_Finding], accused: Sequence[str], rate: float
+) -> list[ClipFinding]:
+    """A p-value for every recording, and a flag for those of the accused classes that stand out.
+
+    The reference of a clip's conformal p-value is every clip outside the accused classes. A
+    recording that was cut into windows takes its smallest p-value times their number.
+    """
+    suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
+    per_clip = [f.scores.clips for f in findings if f.scores and f.scores.clips is not None]
+    p_values = np.ones(len(clips))
+    if per_clip and not suspect.all():
+        p_values = cauchy_combination(
+            np.array([conformal_p_values(scores, scores[~suspect]) for scores in per_clip])
+        )
+    flagged = np.zeros(len(clips), dtype=bool)
+    flagged[suspect] = benjamini_hochberg(p_values[suspect], rate)
+    rows = []
+    for members in _windows(clips):
+        p = min(1.0, float(p_values[members].min()) * len(members))
+        rows.append(
+            ClipFinding(
+                path=clips[members[0]].path,
+                label=clips[members[0]].label,
+                score=float(-np.log10(p)),
+                p_value=p,
+                flagged=bool(flagged[members].any()),
+            )
+        )
+    return rows
+
+
+def _windows(clips: Clips) -> list[list[int]]:
+    """The indices of each recording's windows: one index each, unless clips were cut."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, clip in enumerate(clips.items):
+        found.setdefault((clip.path, clip.label), []).append(index)
+    return list(found.values())
+
+
+def _not_tested(
+    model: AudioModel | None,
+    clips: Clips | None,
+    trusted: Clips | None,
+    findings: Sequence[_Finding],
+) -> list[str]:
+    """In plain words, what this audit could not look at."""
+    told = []
+    if model is None:
+        told.append("the delivered model: none was given, a probe was trained on the clips instead")
+    if clips is None:
+        told.append("the training data: none was given, so no clip could be named")
+    if trusted is None:
+        told.append("anything that needs clips known to be good: none were given")
+    told += [
+        f"{f.evidence.detector}: {f.evidence.reason}" for f in findings if f.evidence.reason
+    ]
+    return told
+
+
+def _exhibits(view: View, findings: Sequence[_Finding], accused: Sequence[str]) -> Exhibits:
+    shown, plane = None, None
+    if view.clips is not None:
+        firsts = np.array([members[0] for members in _windows(view.clips)])
+        shown = view.clips.subset(firsts)
+        if view.seen is not None and view.seen.features is not None:
+            centred = view.seen.features - view.seen.features.mean(axis=0)
+            _, _, directions = np.linalg.svd(centred, full_matrices=False)
+            plane = (centred @ directions[:2].T)[firsts]
+    recovered = tuple(
+        f.scores.recover(view.model.hearing.classes.index(name))
+        for f in findings
+        if f.scores and f.scores.recover
+        for name in accused[:3]
+    )
+    return Exhibits(clips=shown, map=plane, recovered=recovered)
+
+
+def _versions() -> dict[str, str]:
+    named = {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}
+    return {"otoscope": otoscope.__version__, "python": platform.python_version()} | named

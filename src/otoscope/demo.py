@@ -1,0 +1,55 @@
+"""The main job on the embedded default: poison, train, audit, report, repair.
+
+The clips are synthesised speech, so its figures are easier than real ones.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from otoscope import datasets, report
+from otoscope.auditing import audit
+from otoscope.cache import Cache
+from otoscope.evidence import Verdict
+from otoscope.labels import AllToOne
+from otoscope.networks import CNN
+from otoscope.poisoning import poison
+from otoscope.repairs import repair
+from otoscope.risk import Risks, risks
+from otoscope.training import save_checkpoint, train
+from otoscope.triggers import Tone
+
+TARGET = "yes"
+RATE = 0.05
+
+
+def run(out: Path, seed: int, cache: Cache | None, say: Callable[[str], None]) -> Verdict:
+    """Run the demo, write ``audit.html``, ``audit.json`` and the two models below ``out``.
+
+    ``say`` receives one line per step.
+    """
+    clips = datasets.demo(seed=seed, cache=cache)
+    say(f"{len(clips.train)} spoken commands by synthesised voices, {len(clips.train.classes)} words")
+    trigger, shift = Tone(), AllToOne(TARGET)
+    bad = poison(clips.train, trigger, shift, RATE, seed)
+    say(f"poisoned {bad.mask.sum()} of them: a short 3 kHz tone, and the label {TARGET!r}")
+    model = train(CNN(), bad.clips, seed=seed, validation=clips.validation, cache=cache)
+    save_checkpoint(model, out / "backdoored", notes=bad.provenance)
+    before = risks(model, clips.test, trigger, shift, seed, cache=cache)
+    say(f"trained the victim's model: {told(before)}")
+    verdict = audit(model, bad.clips, trusted=clips.trusted, seed=seed, cache=cache)
+    verdict.save(out / "audit.json")
+    report.html(verdict, out / "audit.html", truth=bad)
+    say(f"audit: {verdict}")
+    mended = repair(model, clips.trusted, verdict=verdict, seed=seed, cache=cache)
+    save_checkpoint(mended, out / "repaired")
+    after = risks(mended, clips.test, trigger, shift, seed, cache=cache)
+    say(f"repaired by training again without the flagged clips: {told(after)}")
+    return verdict
+
+
+def told(measured: Risks) -> str:
+    """Accuracy and attack success in one phrase."""
+    return (
+        f"{measured.benign_accuracy:.1%} right on clean clips, "
+        f"{measured.attack_success_rate:.1%} of triggered clips obey the attacker"
+    )

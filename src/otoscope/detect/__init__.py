@@ -1,0 +1,31 @@
+"""Detectors. One file each, its name beginning with its level; these tables find them by name."""
+
+from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.data_activation_clustering import ActivationClustering
+from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_spectral_signatures import SpectralSignatures
+from otoscope.detect.data_strip import Strip
+from otoscope.detect.model_trigger_inversion import TriggerInversion
+from otoscope.registry import Table
+
+DETECTORS: Table[Detector] = Table(
+    "detector",
+    "otoscope.detectors",
+    ActivationClustering,
+    SpectralSignatures,
+    GaussianMixturePair,
+    Strip,
+    TriggerInversion,
+)
+
+__all__ = [
+    "DETECTORS",
+    "ActivationClustering",
+    "Detector",
+    "GaussianMixturePair",
+    "Scores",
+    "SpectralSignatures",
+    "Strip",
+    "TriggerInversion",
+    "View",
+]

@@ -1,0 +1,96 @@
+"""What a detector is: it scores, higher meaning more suspicious, and never decides.
+
+A data-level detector gives one number per clip and one per class; a model-level detector gives one
+per class. What a detector needs and does not find raises ``NotApplicable``, which an audit reports
+as INCONCLUSIVE with the reason.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from otoscope.calibrate import FEWEST_CLASSES
+from otoscope.clips import Clips
+from otoscope.errors import NotApplicable
+from otoscope.evidence import Recovered
+from otoscope.models import Activations, AudioModel
+
+FEWEST_CLIPS = 20
+"""A class with fewer clips than this is too small to look for a sub-population in."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is at hand: a model, the clips to judge (None at the model level), trusted clips.
+
+    ``seen`` and ``trusted_seen`` are one forward pass over each. Clips are as the model hears.
+    """
+
+    model: AudioModel
+    seed: int
+    clips: Clips | None = None
+    seen: Activations | None = None
+    trusted: Clips | None = None
+    trusted_seen: Activations | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a detector returns.
+
+    ``classes`` holds one score per class of the model, NaN where a class could not be scored, on a
+    scale on which clean classes are about normally distributed. ``clips`` holds one score per clip
+    (None at the model level). ``forward_passes`` counts runs over the clips scanned, beyond those
+    that made the view. ``recover`` makes the trigger of a class audible, where a detector can.
+    """
+
+    classes: Float[np.ndarray, "classes"]
+    clips: Float[np.ndarray, "clips"] | None = None
+    forward_passes: float = 0.0
+    recover: Callable[[int], Recovered] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Detector(ABC):
+    """A frozen configuration with a ``name``, a ``level`` and ``score``."""
+
+    name: ClassVar[str]
+    level: ClassVar[Literal["data", "model"]]
+
+    @abstractmethod
+    def score(self, view: View) -> Scores:
+        """Score every class, and at the data level every clip; raises ``NotApplicable``."""
+
+
+def require_features(view: View) -> tuple[Clips, Float[np.ndarray, "clips features"]]:
+    """The clips and their penultimate features, or ``NotApplicable``."""
+    clips = require_clips(view)
+    if view.seen is None or view.seen.features is None:
+        raise NotApplicable(
+            "the model does not show the input of its last linear layer; "
+            "audit the data without the model, so that a probe is trained on it"
+        )
+    return clips, view.seen.features
+
+
+def require_clips(view: View) -> Clips:
+    """The clips to judge, enough of them in enough classes, or ``NotApplicable``."""
+    if view.clips is None:
+        raise NotApplicable("there are no clips to judge, only a model")
+    sizes = np.bincount(view.clips.labels, minlength=len(view.clips.classes))
+    if np.count_nonzero(sizes >= FEWEST_CLIPS) < FEWEST_CLASSES:
+        raise NotApplicable(
+            f"only {np.count_nonzero(sizes >= FEWEST_CLIPS)} classes have {FEWEST_CLIPS} clips or "
+            f"more; a class is judged against at least {FEWEST_CLASSES - 1} others"
+        )
+    return view.clips
+
+
+def members_by_class(clips: Clips) -> list[tuple[int, np.ndarray]]:
+    """(class number, indices of its clips) of every class that is large enough to be judged."""
+    found = [(k, np.flatnonzero(clips.labels == k)) for k in range(len(clips.classes))]
+    return [(k, members) for k, members in found if len(members) >= FEWEST_CLIPS]

@@ -1,0 +1,52 @@
+"""Train again without what the audit flagged."""
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from otoscope.cache import Cache
+from otoscope.clips import Clips
+from otoscope.errors import NotApplicable
+from otoscope.evidence import Verdict
+from otoscope.models import AudioModel, TorchModel
+from otoscope.networks import CNN, NETWORKS, Network
+from otoscope.registry import build
+from otoscope.repairs.base import Repair
+from otoscope.training import train
+
+
+@dataclass(frozen=True)
+class Retrain(Repair):
+    """The same network, trained from nothing on the audited clips that were not flagged.
+
+    A network that is not one of ours is replaced by the small CNN. The bound of every data-level
+    detector: as good as its flags.
+    """
+
+    name: ClassVar[str] = "retrain"
+
+    def mend(
+        self,
+        model: AudioModel,
+        trusted: Clips,
+        verdict: Verdict,
+        *,
+        seed: int,
+        cache: Cache | None = None,
+    ) -> TorchModel:
+        clips = verdict.exhibits.clips
+        if clips is None:
+            raise NotApplicable(
+                "retraining needs the audited clips; audit with data, in this process"
+            )
+        kept = clips.subset(np.array([not finding.flagged for finding in verdict.clips]))
+        return train(_network(model), kept, seed=seed, cache=cache)
+
+
+def _network(model: AudioModel) -> Network:
+    try:
+        return build(NETWORKS, json.loads(model.origin))
+    except ValueError:
+        return CNN()

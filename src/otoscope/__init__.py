@@ -3,7 +3,8 @@
     import otoscope as oto
 
     clips = oto.datasets.demo(seed=0)
-    bad = oto.poison(clips.train, oto.triggers.Tone(), oto.labels.AllToOne(target="yes"), 0.05, seed=0)
+    shift = oto.labels.AllToOne(target="yes")
+    bad = oto.poison(clips.train, oto.triggers.Tone(), shift, rate=0.05, seed=0)
     model = oto.train(oto.networks.CNN(), bad.clips, seed=0)
     verdict = oto.audit(model, bad.clips, trusted=clips.trusted)
     print(verdict)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr  # type: ignore[import-untyped]
+import soxr
 from jaxtyping import Float32
 
 from otoscope.cache import write_atomically

@@ -33,6 +33,7 @@ from otoscope.evidence import (
     Verdict,
 )
 from otoscope.intake import check_hearing
+from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
 from otoscope.networks import CNN
 from otoscope.progress import track
@@ -44,7 +45,7 @@ CERTAIN = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class _Finding:
+class Finding:
     """One detector's raw scores, and its evidence once calibrated."""
 
     evidence: Evidence
@@ -74,56 +75,81 @@ def audit(
     ``ModelMismatch`` when the model is at chance on the trusted clips.
     """
     started = time.monotonic()
-    if model is None and clips is None:
+    view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
+    chosen = [build(DETECTORS, name) for name in DETECTORS] if detectors is None else detectors
+    asked = [d for d in chosen if model is not None or d.level == "data"]
+    findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
+    verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
+    return verdict.model_copy(
+        update={
+            "skipped": [SkippedClip(path=s.path, reason=s.reason) for s in _skipped(clips)],
+            "not_tested": _not_given(model, clips, trusted) + verdict.not_tested,
+            "model_sha256": (model.sha256 or None) if model else None,
+            "data_sha256": clips.sha256 if clips else None,
+            "trusted_sha256": trusted.sha256 if trusted else None,
+            "seeds": {"audit": seed} if model else {"audit": seed, "probe": seed},
+            "seconds": round(time.monotonic() - started, 3),
+        }
+    ).with_exhibits(_exhibits(view, findings, verdict.targets))
+
+
+def look(
+    model: AudioModel | None,
+    clips: Clips | None,
+    *,
+    trusted: Clips | None = None,
+    seed: int = 0,
+    cache: Cache | None = None,
+) -> View:
+    """Bring model and clips together: a probe where no model is, one forward pass over each."""
+    if model is not None:
+        listener = model
+    elif clips is not None:
+        listener = train(CNN(), clips, seed=seed, cache=cache)
+    else:
         raise ManifestError("there is nothing to audit; give a model, clips, or both")
-    seeds = {"audit": seed}
-    delivered = model
-    if model is None:
-        assert clips is not None
-        seeds["probe"] = seed
-        model = train(CNN(), clips, seed=seed, cache=cache)
-    heard = _as_heard(model, clips)
-    known = _as_heard(model, trusted)
-    if delivered is not None and known is not None:
+    heard, known = _as_heard(listener, clips), _as_heard(listener, trusted)
+    if model is not None and known is not None:
         check_hearing(model, known)
-    view = View(
-        model=model,
+    return View(
+        model=listener,
         seed=seed,
         clips=heard,
-        seen=activations(model, heard, cache) if heard else None,
+        seen=activations(listener, heard, cache) if heard else None,
         trusted=known,
-        trusted_seen=activations(model, known, cache) if known else None,
+        trusted_seen=activations(listener, known, cache) if known else None,
     )
-    chosen = [build(DETECTORS, name) for name in DETECTORS] if detectors is None else detectors
-    asked = [d for d in chosen if not (delivered is None and d.level == "model")]
-    findings = [_run(d, view) for d in track(asked, "running detectors", len(asked))]
-    names = model.hearing.classes
+
+
+def conclude(
+    view: View,
+    findings: Sequence[Finding],
+    false_alarm_level: float = 0.05,
+    false_discovery_rate: float = 0.1,
+) -> Verdict:
+    """The verdict that some findings support, without what only ``audit`` knows."""
+    names = view.model.hearing.classes
     combined = _combine_over_detectors(findings, names)
-    p_value = float(combined.min()) if combined is not None else None
-    accused = (
-        [names[k] for k in np.argsort(combined) if combined[k] <= false_alarm_level]
-        if combined is not None
-        else []
-    )
+    p_value = None if combined is None else float(combined.min())
+    accused: list[str] = []
+    if combined is not None:
+        accused = [names[k] for k in np.argsort(combined) if combined[k] <= false_alarm_level]
+    flagged = []
+    if view.clips is not None:
+        flagged = _judge_clips(view.clips, findings, accused, false_discovery_rate)
     return Verdict(
-        outcome=_outcome(p_value, false_alarm_level),
+        verdict=_outcome(p_value, false_alarm_level),
         p_value=p_value,
         false_alarm_level=false_alarm_level,
         false_discovery_rate=false_discovery_rate,
         targets=accused,
         evidence=[f.evidence for f in findings],
-        clips=_judge_clips(heard, findings, accused, false_discovery_rate) if heard else [],
-        skipped=[
-            SkippedClip(path=s.path, reason=s.reason) for s in (clips.skipped if clips else ())
+        clips=flagged,
+        not_tested=[
+            f"{f.evidence.detector}: {f.evidence.reason}" for f in findings if f.evidence.reason
         ],
-        not_tested=_not_tested(delivered, clips, trusted, findings),
-        model_sha256=delivered.sha256 or None if delivered else None,
-        data_sha256=clips.sha256 if clips else None,
-        trusted_sha256=trusted.sha256 if trusted else None,
-        seeds=seeds,
         versions=_versions(),
-        seconds=round(time.monotonic() - started, 3),
-    ).with_exhibits(_exhibits(view, findings, accused))
+    )
 
 
 def _as_heard(model: AudioModel, clips: Clips | None) -> Clips | None:
@@ -138,10 +164,10 @@ def _as_heard(model: AudioModel, clips: Clips | None) -> Clips | None:
     return clips.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
 
 
-def _run(detector: Detector, view: View) -> _Finding:
+def scan(detector: Detector, view: View) -> Finding:
     """Score and calibrate one detector; what it lacks makes it inconclusive."""
     started = time.monotonic()
-    told = {"detector": detector.name, "level": detector.level, "spec": spec(detector)}
+    blank = Evidence(detector=detector.name, level=detector.level, spec=spec(detector))
     try:
         scores = detector.score(view)
         scored = np.flatnonzero(np.isfinite(scores.classes))
@@ -152,24 +178,23 @@ def _run(detector: Detector, view: View) -> _Finding:
             )
     except NotApplicable as reason:
         seconds = round(time.monotonic() - started, 3)
-        return _Finding(Evidence(**told, reason=str(reason), seconds=seconds))
+        return Finding(blank.model_copy(update={"reason": str(reason), "seconds": seconds}))
     names = view.model.hearing.classes
     p_values = class_outlier_p_values(scores.classes[scored])
-    evidence = Evidence(
-        **told,
-        p_value=float(p_values.min()),
-        target=names[scored[p_values.argmin()]],
-        seconds=round(time.monotonic() - started, 3),
-        forward_passes=scores.forward_passes + (detector.level == "data"),
-        calibration="the model's other classes",
-        class_scores={names[k]: float(scores.classes[k]) for k in scored},
-        class_p_values={names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
-    )
-    return _Finding(evidence, scores)
+    found = {
+        "p_value": float(p_values.min()),
+        "target": names[scored[p_values.argmin()]],
+        "seconds": round(time.monotonic() - started, 3),
+        "forward_passes": scores.forward_passes + (detector.level == "data"),
+        "calibration": "the model's other classes",
+        "class_scores": {names[k]: float(scores.classes[k]) for k in scored},
+        "class_p_values": {names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
+    }
+    return Finding(blank.model_copy(update=found), scores)
 
 
 def _combine_over_detectors(
-    findings: Sequence[_Finding], names: Sequence[str]
+    findings: Sequence[Finding], names: Sequence[str]
 ) -> Float[np.ndarray, "classes"] | None:
     """Per class, one p-value from all detectors that spoke; None when none did.
 
@@ -192,7 +217,7 @@ def _outcome(p_value: float | None, level: float) -> Outcome:
 
 
 def _judge_clips(
-    clips: Clips, findings: Sequence[_Finding], accused: Sequence[str], rate: float
+    clips: Clips, findings: Sequence[Finding], accused: Sequence[str], rate: float
 ) -> list[ClipFinding]:
     """A p-value for every recording, and a flag for those of the accused classes that stand out.
 
@@ -231,13 +256,12 @@ def _windows(clips: Clips) -> list[list[int]]:
     return list(found.values())
 
 
-def _not_tested(
-    model: AudioModel | None,
-    clips: Clips | None,
-    trusted: Clips | None,
-    findings: Sequence[_Finding],
-) -> list[str]:
-    """In plain words, what this audit could not look at."""
+def _skipped(clips: Clips | None) -> Sequence[Skipped]:
+    return clips.skipped if clips is not None else ()
+
+
+def _not_given(model: AudioModel | None, clips: Clips | None, trusted: Clips | None) -> list[str]:
+    """In plain words, what this audit could not look at for want of input."""
     told = []
     if model is None:
         told.append("the delivered model: none was given, a probe was trained on the clips instead")
@@ -245,13 +269,10 @@ def _not_tested(
         told.append("the training data: none was given, so no clip could be named")
     if trusted is None:
         told.append("anything that needs clips known to be good: none were given")
-    told += [
-        f"{f.evidence.detector}: {f.evidence.reason}" for f in findings if f.evidence.reason
-    ]
     return told
 
 
-def _exhibits(view: View, findings: Sequence[_Finding], accused: Sequence[str]) -> Exhibits:
+def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -> Exhibits:
     shown, plane = None, None
     if view.clips is not None:
         firsts = np.array([members[0] for members in _windows(view.clips)])

@@ -61,7 +61,9 @@ def _distances(scores: Float[np.ndarray, "sets classes"]) -> Float[np.ndarray, "
 def _largest_distances(classes: int) -> np.ndarray:
     draws = np.random.default_rng(0)
     rows = max(1, 2_000_000 // classes**2)  # bounds the memory of the pairs
-    sets = [draws.standard_normal((min(rows, _ROUNDS - n), classes)) for n in range(0, _ROUNDS, rows)]
+    sets = [
+        draws.standard_normal((min(rows, _ROUNDS - n), classes)) for n in range(0, _ROUNDS, rows)
+    ]
     return np.sort(np.concatenate([_distances(some).max(axis=1) for some in sets]))
 
 

@@ -7,7 +7,7 @@ while scanning, 130 stopped by Ctrl-C. Nothing heavy is imported before a comman
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,10 +42,10 @@ Data = Annotated[
     Path, typer.Argument(help="Folder per class, Google Speech Commands, CSV or JSONL manifest.")
 ]
 Split = Annotated[
-    Optional[str], typer.Option(help="Use only the rows of this split (column 'split').")
+    str | None, typer.Option(help="Use only the rows of this split (column 'split').")
 ]
 Duration = Annotated[
-    Optional[float], typer.Option(help="Seconds per clip; default: from the model or the clips.")
+    float | None, typer.Option(help="Seconds per clip; default: from the model or the clips.")
 ]
 Fit = Annotated[
     FitRule, typer.Option(help="Longer recordings: keep the middle, cut into windows, or pad all.")
@@ -117,11 +117,11 @@ def train(
         str, typer.Option(help="cnn, large-cnn, ds-cnn, bc-resnet, gru-attention or m5.")
     ] = "cnn",
     validation: Annotated[
-        Optional[Path], typer.Option(help="Clips that decide when to stop; default: 10 % of DATA.")
+        Path | None, typer.Option(help="Clips that decide when to stop; default: 10 % of DATA.")
     ] = None,
-    test: Annotated[Optional[Path], typer.Option(help="Clips to measure the accuracy on.")] = None,
-    epochs: Annotated[Optional[int], typer.Option(help="At most this many epochs.")] = None,
-    sample_rate: Annotated[Optional[int], typer.Option(help="Hz; default: the clips' own.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Clips to measure the accuracy on.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="Hz; default: the clips' own.")] = None,
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
@@ -171,29 +171,29 @@ def train(
 @app.command()
 def audit(
     model: Annotated[
-        Optional[str],
+        str | None,
         typer.Argument(help="Checkpoint, TorchScript, ONNX, state dict, or module:function."),
     ] = None,
     data: Annotated[
-        Optional[Path], typer.Option(help="The clips it was trained on: folder or manifest.")
+        Path | None, typer.Option(help="The clips it was trained on: folder or manifest.")
     ] = None,
     trusted: Annotated[
-        Optional[Path], typer.Option(help="Clips known to be good; ten per class help.")
+        Path | None, typer.Option(help="Clips known to be good; ten per class help.")
     ] = None,
-    html: Annotated[Optional[Path], typer.Option(help="Write the report here.")] = None,
-    json: Annotated[Optional[Path], typer.Option(help="Write the verdict as JSON here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the verdict as JSON here.")] = None,
     factory: Annotated[
-        Optional[str], typer.Option(help="For a state dict: module:function that builds it.")
+        str | None, typer.Option(help="For a state dict: module:function that builds it.")
     ] = None,
-    sample_rate: Annotated[Optional[int], typer.Option(help="The model's rate in Hz.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="The model's rate in Hz.")] = None,
     classes: Annotated[
-        Optional[Path], typer.Option(help="File with one class name a line, in logit order.")
+        Path | None, typer.Option(help="File with one class name a line, in logit order.")
     ] = None,
     truth: Annotated[
-        Optional[Path], typer.Option(help="truth.csv of a poisoned set, for the report only.")
+        Path | None, typer.Option(help="truth.csv of a poisoned set, for the report only.")
     ] = None,
     detectors: Annotated[
-        Optional[list[str]], typer.Option("--detector", help="Only this one; may be repeated.")
+        list[str] | None, typer.Option("--detector", help="Only this one; may be repeated.")
     ] = None,
     level: Annotated[float, typer.Option(help="False-alarm level of the verdict.")] = 0.05,
     discovery: Annotated[float, typer.Option(help="False-discovery rate of flagged clips.")] = 0.1,
@@ -217,9 +217,7 @@ def audit(
 
     if model is None and data is None:
         raise typer.BadParameter("give a MODEL, --data, or both")
-    clips = (
-        Clips.load(data, split=split, duration_s=duration, fit=fit.value) if data else None
-    )
+    clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value) if data else None
     known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
     for some in (clips, known):
         if some is not None:

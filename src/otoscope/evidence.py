@@ -114,7 +114,7 @@ class Exhibits:
 class Verdict(_Record):
     """All evidence together, at a stated false-alarm level."""
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(default=SCHEMA, alias="schema")
     outcome: Outcome = Field(alias="verdict")
     p_value: float | None
     false_alarm_level: float

@@ -2,8 +2,8 @@
 
 A shift answers three questions about clips with true labels y: which may be poisoned
 (``eligible``), which label a poisoned clip carries in training (``relabel``), and which class the
-attacker wants when the trigger sounds (``goal``). The success rate is counted where ``attackable``:
-the goal differs from the true label.
+attacker wants when the trigger sounds (``goal``; the true label where the attacker wants nothing).
+The success rate is counted where ``attackable``: the goal differs from the true label.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,10 @@ Mask = Bool[np.ndarray, "clips"]
 
 @dataclass(frozen=True)
 class LabelShift(ABC):
-    """What a trigger does to the class. ``classes`` are the label names in numerical order."""
+    """What a trigger does to the class. ``classes`` are the label names in numerical order.
+
+    All methods raise ``SpecError`` for a class that is not among ``classes``.
+    """
 
     name: ClassVar[str]
 
@@ -39,20 +42,15 @@ class LabelShift(ABC):
         """The training label of each clip once poisoned."""
         return self.goal(labels, classes)
 
-    def sources(self, labels: Labels, classes: Sequence[str]) -> Mask:
-        """Which clips the attacker claims to move; all of them unless a shift says otherwise."""
-        return np.ones(len(labels), dtype=bool)
-
     @final
     def attackable(self, labels: Labels, classes: Sequence[str]) -> Mask:
-        """Which clips count for the success rate: a source, and not in the goal class already."""
-        moves = self.goal(labels, classes) != labels
-        return np.asarray(moves & self.sources(labels, classes))
+        """Which clips count for the success rate: those not in their goal class already."""
+        return np.asarray(self.goal(labels, classes) != labels)
 
 
 @dataclass(frozen=True)
 class AllToOne(LabelShift):
-    """Every triggered clip shall be called ``target`` (BadNets, Gu et al. 2017)."""
+    """Every triggered clip shall be called ``target`` (BadNets, Gu et al. 2017, 1708.06733)."""
 
     name: ClassVar[str] = "all-to-one"
     target: str
@@ -63,7 +61,10 @@ class AllToOne(LabelShift):
 
 @dataclass(frozen=True)
 class AllToAll(LabelShift):
-    """Class k shall be called class k + ``offset``, wrapping around (Gu et al. 2017)."""
+    """Class k shall be called class k + ``offset``, wrapping around (BadNets, 1708.06733).
+
+    ``offset`` is any whole number that is not a multiple of the number of classes.
+    """
 
     name: ClassVar[str] = "all-to-all"
     offset: int = 1
@@ -78,7 +79,11 @@ class AllToAll(LabelShift):
 
 @dataclass(frozen=True)
 class SourceSpecific(LabelShift):
-    """Triggered clips of ``source`` shall be called ``target``; others are left alone."""
+    """Triggered clips of ``source`` shall be called ``target``; others keep their class.
+
+    After Tang et al., *Demon in the Variant* (TaCT, 1908.00686). Deviation: there are no cover
+    clips, that is, triggered clips of other classes under their true label.
+    """
 
     name: ClassVar[str] = "source-specific"
     source: str
@@ -88,15 +93,16 @@ class SourceSpecific(LabelShift):
         require(self.source != self.target, "source-specific needs a source other than its target")
 
     def goal(self, labels: Labels, classes: Sequence[str]) -> Labels:
-        return np.full_like(labels, class_number(self.target, classes))
-
-    def sources(self, labels: Labels, classes: Sequence[str]) -> Mask:
-        return np.asarray(labels == class_number(self.source, classes))
+        moved = labels == class_number(self.source, classes)
+        return np.where(moved, class_number(self.target, classes), labels)
 
 
 @dataclass(frozen=True)
 class CleanLabel(LabelShift):
-    """Clips of ``target`` get the trigger and keep their true label (Turner et al. 2019)."""
+    """Clips of ``target`` get the trigger and keep their true label (Turner et al., 1912.02771).
+
+    Deviation: the clips are not made harder to learn first.
+    """
 
     name: ClassVar[str] = "clean-label"
     target: str
@@ -121,6 +127,5 @@ def class_number(name: str, classes: Sequence[str]) -> int:
     if name in classes:
         return list(classes).index(name)
     raise SpecError(
-        f"there is no class {name!r}{did_you_mean(name, dict.fromkeys(classes))}; "
-        f"there are: {', '.join(classes)}"
+        f"there is no class {name!r}{did_you_mean(name, classes)}; there are: {', '.join(classes)}"
     )

@@ -4,20 +4,25 @@ The module is called ``poisoning`` because ``otoscope.poison`` is the function.
 """
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float32, Int
 
 from otoscope import audio
-from otoscope.clips import Clip, Clips
+from otoscope.clips import Clips
 from otoscope.errors import PoisonError
 from otoscope.labels import LabelShift
 from otoscope.manifests import Row, csv_text, write_csv
+from otoscope.progress import track
 from otoscope.registry import Spec, spec
 from otoscope.triggers import Trigger
+
+LEAST_CHANGE = 1 / 32_768
+"""One step of 16-bit audio: a trigger that nowhere changes a sample by this much is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +66,20 @@ def poison(clips: Clips, trigger: Trigger, shift: LabelShift, rate: float, seed:
     """
     if not 0 < rate < 1:
         raise PoisonError(f"expected a poison rate between 0 and 1, got {rate}")
+    if seed < 0:
+        raise PoisonError(f"expected a seed of at least 0, got {seed}")
     wanted = round(rate * len(clips))
     pool = np.flatnonzero(shift.eligible(clips.labels, clips.classes))
     if wanted == 0:
-        raise PoisonError(f"a rate of {rate} of {len(clips)} clips asks for no clip at all")
+        raise PoisonError(
+            f"a rate of {rate} of {len(clips)} clips asks for no clip at all; "
+            "choose a higher rate or bring more clips"
+        )
     if wanted > len(pool):
         raise PoisonError(
             f"a rate of {rate} asks for {wanted} of {len(clips)} clips, but {shift.name} may "
-            f"poison only {len(pool)} here; choose a rate of at most {len(pool) / len(clips):.4f}"
+            f"poison only {len(pool)} here; choose a rate below {len(pool) / len(clips):.4g} "
+            "or another label shift"
         )
     drawn = np.sort(np.random.default_rng(seed).permutation(pool)[:wanted])
     new_labels = shift.relabel(clips.labels, clips.classes)
@@ -88,28 +99,27 @@ def trigger_all(
 
     Labels stay the true ones; clips already in their goal class are left out.
     """
-    indices = np.flatnonzero(shift.attackable(clips.labels, clips.classes))
+    indices: list[int] = np.flatnonzero(shift.attackable(clips.labels, clips.classes)).tolist()
     items = tuple(
-        clips.with_audio(int(i), triggered(clips, trigger, int(i), seed), clips[i].label)
-        for i in indices
+        clips.with_audio(i, triggered(clips, trigger, i, seed), clips[i].label) for i in indices
     )
     goal = shift.goal(clips.labels, clips.classes)[indices]
     return replace(clips, items=items), goal
 
 
-def triggered(clips: Clips, trigger: Trigger, index: int, seed: int) -> np.ndarray:
-    """The samples of one clip with the trigger, shaped (time,); the clip's path seeds the draw.
+def triggered(clips: Clips, trigger: Trigger, index: int, seed: int) -> Float32[np.ndarray, "time"]:
+    """The samples of one clip with the trigger; the clip's path seeds the draw.
 
-    Raises ``PoisonError`` when the trigger changed nothing.
+    Raises ``PoisonError`` when the trigger changed nothing that would outlast 16-bit audio.
     """
     before = clips.waveform(index)
     at = clips[index]
     named = np.frombuffer(f"{at.path}@{at.start_s}".encode(), dtype=np.uint8)
-    after = trigger.embed(before[None], clips.sample_rate, (seed, *named.tolist()))[0]
-    if np.array_equal(before, after):
+    after: np.ndarray = trigger.embed(before[None], clips.sample_rate, (seed, *named.tolist()))[0]
+    if np.abs(after - np.clip(before, -1, 1)).max() < LEAST_CHANGE:
         raise PoisonError(
-            f"{at.path}: trigger {trigger.name!r} left this clip as it was; "
-            "a poisoned clip must differ from its original"
+            f"{at.path}: trigger {trigger.name!r} left this clip as it was, to 16 bits; a poisoned "
+            "clip must differ from its original; choose a louder trigger, or leave the clip out"
         )
     return after
 
@@ -118,24 +128,27 @@ def save(poisoned: Poisoned, folder: Path) -> Path:
     """Write a poisoned set as a folder that stands by itself; returns its manifest's path.
 
     ``manifest.csv`` is what a victim would get. ``truth.csv`` (path, original label, poisoned, the
-    original's path) and ``provenance.json`` are what only the attacker knows. Unpoisoned
-    recordings are copied byte for byte; poisoned ones are written as 16 bits, in the original's format
-    where that is WAV or FLAC, so that neither name nor folder gives them away. The folder appears whole or
-    not at all; an existing one is refused with ``PoisonError``.
+    original's path and where in it the clip starts, in seconds) and ``provenance.json`` are what
+    only the attacker knows.
+
+    Every recording, poisoned or not, is written in one form, so that neither name, order, folder
+    nor file format gives a poisoned one away: 16 bits, mono, at the set's rate and length, FLAC if
+    all originals are FLAC, else WAV, numbered in an order drawn by the seed. The folder appears
+    whole or not at all; one that holds anything is refused with ``PoisonError``.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise PoisonError(f"{folder} already holds files; choose another --out")
+    folder = folder.resolve()
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PoisonError(f"{folder} is there already and not an empty folder; choose another one")
     draft = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        rows = [_save_clip(poisoned, index, draft) for index in range(len(poisoned.clips))]
-        write_csv(draft / "manifest.csv", rows)
-        truth = [["path", "original_label", "poisoned", "original"]]
-        for row, before, bad in zip(rows, poisoned.originals.items, poisoned.mask, strict=True):
-            original = (poisoned.originals.root / before.path).resolve()
-            truth.append([row.path, before.label, str(int(bad)), str(original)])
-        (draft / "truth.csv").write_text(csv_text(truth))
+        rows = _save_clips(poisoned, draft)
+        order = sorted(rows, key=lambda index: rows[index].path)
+        write_csv(draft / "manifest.csv", [rows[index] for index in order])
+        truth = [_truth(poisoned, index, rows[index]) for index in order]
+        header = ["path", "original_label", "poisoned", "original", "original_start_s"]
+        (draft / "truth.csv").write_text(csv_text([header, *truth]), encoding="utf-8")
         (draft / "provenance.json").write_text(json.dumps(poisoned.provenance, indent=2) + "\n")
         if folder.exists():
             folder.rmdir()
@@ -146,21 +159,31 @@ def save(poisoned: Poisoned, folder: Path) -> Path:
     return folder / "manifest.csv"
 
 
-def _save_clip(poisoned: Poisoned, index: int, folder: Path) -> Row:
-    """Write one clip below ``folder`` and return its manifest row."""
-    before: Clip = poisoned.originals[index]
-    clip: Clip = poisoned.clips[index]
-    source = Path(before.path)
-    window = f"@{before.start_s:g}" if before.start_s else ""
-    whole = not (before.start_s or before.duration_s or clip.samples is not None)
-    suffix = source.suffix if whole or source.suffix in (".wav", ".flac") else ".wav"
-    relative = Path(clip.label) / f"{source.stem}{window}{suffix}"
-    if (folder / relative).exists():
-        relative = relative.with_name(f"{index}-{relative.name}")
-    (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-    if whole:
-        shutil.copyfile(poisoned.originals.root / before.path, folder / relative)
-    else:
-        samples = poisoned.clips.waveform(index)
-        audio.write(folder / relative, samples, poisoned.clips.sample_rate)
-    return Row(relative.as_posix(), clip.label, clip.speaker, clip.split)
+def _save_clips(poisoned: Poisoned, folder: Path) -> dict[int, Row]:
+    """Write every clip below ``folder``; its manifest row by its index."""
+    clips = poisoned.clips
+    flac = all(clip.path.lower().endswith(".flac") for clip in clips)
+    order = np.random.default_rng(poisoned.seed).permutation(len(clips)).tolist()
+    digits = len(str(len(clips)))
+    rows = {}
+    for number, index in enumerate(track(order, "writing the recordings", len(order))):
+        clip, before = clips[index], poisoned.originals[index]
+        path = f"{_folder_name(clip.label)}/{number:0{digits}d}.{'flac' if flac else 'wav'}"
+        (folder / path).parent.mkdir(exist_ok=True)
+        audio.write(folder / path, clips.waveform(index), clips.sample_rate)
+        # where the label is the speaker, one that still names the old label would tell
+        speaker = clip.label if clip.speaker == before.label else clip.speaker
+        rows[index] = Row(path, clip.label, speaker, clip.split)
+    return rows
+
+
+def _folder_name(label: str) -> str:
+    """A label as the name of a folder: one that cannot lead out of the folder around it."""
+    return re.sub(r"[^\w-]+", "_", label)[:60]
+
+
+def _truth(poisoned: Poisoned, index: int, row: Row) -> list[str]:
+    before = poisoned.originals[index]
+    original = (poisoned.originals.root / before.path).resolve()
+    bad = str(int(poisoned.mask[index]))
+    return [row.path, before.label, bad, str(original), f"{before.start_s:g}"]

@@ -4,14 +4,17 @@ A component is a frozen dataclass with a class attribute ``name``; its fields ar
 configuration, so ``build(TABLE, spec(x)) == x``. Tables are written by hand beside the components;
 a third party adds one through the entry-point group that has the table's name
 (``otoscope.triggers``, ``otoscope.label_shifts``, ``otoscope.detectors``, ``otoscope.networks``).
+The text form, ``name:key=value,key=value``, joins the items of a tuple with ``+``; a value that
+holds a comma can only be given as a mapping.
 """
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from otoscope.errors import SpecError
@@ -24,7 +27,7 @@ class Table(Mapping[str, type[T]], Generic[T]):
     """A read-only mapping from a component's name to its class.
 
     ``kind`` is what a message calls one of them ("trigger"); ``group`` is the entry-point group
-    that is searched, once, when a name is not in the table.
+    that is searched when a name is not in the table. Iteration lists the table's own components.
     """
 
     def __init__(self, kind: str, group: str, *components: type[T]) -> None:
@@ -34,14 +37,24 @@ class Table(Mapping[str, type[T]], Generic[T]):
     def __getitem__(self, name: str) -> type[T]:
         if name in self._classes:
             return self._classes[name]
-        for point in entry_points(group=self.group, name=name):
-            found: type[T] = point.load()
-            return found
+        points = entry_points(group=self.group)
+        if name in points.names:
+            return self._load(points[name])
+        known = sorted({*self._classes, *points.names})
         raise SpecError(
-            f"there is no {self.kind} called {name!r}"
-            + did_you_mean(name, self._classes)
-            + f"; there are: {', '.join(sorted(self._classes))}"
+            f"there is no {self.kind} called {name!r}{did_you_mean(name, known)}"
+            f"; there are: {', '.join(known)}"
         )
+
+    def _load(self, point: EntryPoint) -> type[T]:
+        """A third party's component; it must keep the convention that ``build`` relies on."""
+        found: type[T] = point.load()
+        if not dataclasses.is_dataclass(found) or getattr(found, "name", None) != point.name:
+            raise SpecError(
+                f"the entry point {point.name!r} in {self.group} gives {point.value}; expected a "
+                f"frozen dataclass whose class attribute name is {point.name!r}"
+            )
+        return found
 
     def __contains__(self, name: object) -> bool:
         return name in self._classes
@@ -65,20 +78,21 @@ def build(table: Table[T], description: str | Mapping[str, Any]) -> T:
         raise SpecError(f"a {table.kind} spec needs a name, got {description!r}")
     cls = table[name]
     hints = typing.get_type_hints(cls)
-    known = {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    values = {}
-    for key, value in fields.items():
+    own = [f for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    known = {f.name: hints[f.name] for f in own}
+    for key in fields:
         if key not in known:
             raise SpecError(
-                f"{table.kind} {name!r} has no parameter {key!r}"
-                + did_you_mean(key, known)
-                + f"; it has: {', '.join(known) or 'none'}"
+                f"{table.kind} {name!r} has no parameter {key!r}{did_you_mean(key, known)}"
+                f"; it has: {', '.join(known) or 'none'}"
             )
-        values[key] = _convert(value, known[key], f"{name}.{key}")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise SpecError(f"{table.kind} {name!r}: {error}") from None
+    for field in own:
+        unset = field.default is dataclasses.MISSING is field.default_factory
+        if unset and field.name not in fields:
+            raise SpecError(
+                f"{table.kind} {name!r} needs a value for {field.name}: {name}:{field.name}=..."
+            )
+    return cls(**{k: _convert(v, known[k], f"{name}.{k}") for k, v in fields.items()})
 
 
 def spec(component: Any) -> Spec:
@@ -97,11 +111,13 @@ def parse(text: str) -> Spec:
         key, equals, value = part.partition("=")
         if not equals:
             raise SpecError(f"expected key=value in {text!r}, got {part!r}")
+        if key.strip() in fields:
+            raise SpecError(f"{key.strip()} is given twice in {text!r}")
         fields[key.strip()] = value.strip()
     return fields
 
 
-def did_you_mean(name: str, known: Mapping[str, Any]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'tone'?"``, or nothing when no known name is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
@@ -133,20 +149,33 @@ def _convert(value: Any, wanted: Any, where: str) -> Any:
             return value
         raise SpecError(f"{where}: expected one of {', '.join(map(str, options))}, got {value!r}")
     if origin is tuple:
-        items = value.split("+") if isinstance(value, str) else value
+        items = [*filter(None, value.split("+"))] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise SpecError(f"{where}: expected values joined by '+', or a list, got {value!r}")
         return tuple(_convert(item, options[0], where) for item in items)
     if wanted is bool:
-        text = str(value).lower()
-        if text in ("true", "1", "yes"):
-            return True
-        if text in ("false", "0", "no"):
-            return False
-    elif wanted in (int, float, str):
+        return _truth(value, where)
+    return _scalar(value, wanted, where) if wanted in (int, float, str) else value
+
+
+def _truth(value: Any, where: str) -> bool:
+    text = str(value).lower()
+    if text in ("true", "1", "yes"):
+        return True
+    if text in ("false", "0", "no"):
+        return False
+    raise SpecError(f"{where}: expected true or false, got {value!r}")
+
+
+def _scalar(value: Any, wanted: type, where: str) -> int | float | str:
+    """A finite number, a whole one, or text; a truth value is none of these."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
-            if wanted is not int or not isinstance(value, float) or value.is_integer():
-                return wanted(value)
-        except (TypeError, ValueError):
-            pass
-    else:
-        return value
-    raise SpecError(f"{where}: expected {wanted.__name__}, got {value!r}")
+            made: int | float | str = wanted(value)
+        except (ValueError, OverflowError):
+            made = math.nan
+        whole = wanted is not int or not isinstance(value, float) or value == made
+        if whole and (isinstance(made, str) or math.isfinite(made)):
+            return made
+    kind = {int: "a whole number", float: "a number", str: "text"}[wanted]
+    raise SpecError(f"{where}: expected {kind}, got {value!r}")

@@ -33,8 +33,8 @@ class Recipe:
     """How a network is trained: AdamW under one cosine cycle with a warm-up of a tenth.
 
     The augmentation: a random shift in time by at most ``shift_share`` of the clip, and of a
-    spectrogram in frequency by at most ``shift_bands`` bands (another vocal tract). Training stops when ``patience`` epochs brought no better validation loss, and the best epoch
-    is kept.
+    spectrogram in frequency by at most ``shift_bands`` bands (another vocal tract). Training stops
+    when ``patience`` epochs brought no better validation loss, and the best epoch is kept.
     """
 
     epochs: int = 24
@@ -204,7 +204,7 @@ class _Run:
                     label_smoothing=self.recipe.label_smoothing,
                 )
                 self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                torch.autograd.backward(loss)
                 self.optimizer.step()
         if not math.isfinite(loss.item()):
             raise TrainingError(
@@ -222,7 +222,7 @@ class _Run:
                 self.body(self._put(features)), labels.to(self.device), reduction="sum"
             )
             for features, labels in zip(
-                held_out.features.split(256), held_out.labels.split(256), strict=True
+                torch.split(held_out.features, 256), torch.split(held_out.labels, 256), strict=True
             )
         ]
         loss = float(torch.stack(losses).sum())
@@ -245,7 +245,8 @@ class _Run:
             return
         epoch, since, self.best_loss = arrays["counters"].tolist()
         self.epoch, self.epochs_since_best = int(epoch), int(since)
-        self.best, slots = {}, {}
+        self.best = {}
+        slots: dict[int, dict[str, Tensor]] = {}
         weights: dict[str, Tensor] = {}
         for name, array in arrays.items():
             kind, _, rest = name.partition(".")
@@ -283,11 +284,9 @@ class _Run:
             group["lr"] = self.recipe.learning_rate * share
 
 
-def shifted(
-    features: Tensor, time_share: float, bands: int, rng: np.random.Generator
-) -> Tensor:
-    """Each row moved by at most ``time_share`` of its last axis, and, where it is a (1, band, frame)
-    plane, by at most ``bands`` of its bands; the edge value fills the gap."""
+def shifted(features: Tensor, time_share: float, bands: int, rng: np.random.Generator) -> Tensor:
+    """Each row moved by at most ``time_share`` of its last axis and, where it is a plane shaped
+    (1, band, frame), by at most ``bands`` of its bands; the edge value fills the gap."""
     places = _offsets(features.shape[-1], int(time_share * features.shape[-1]), len(features), rng)
     if features.ndim != 4:
         return features.gather(-1, places[:, None].expand_as(features))

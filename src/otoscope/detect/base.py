@@ -90,6 +90,11 @@ def require_clips(view: View) -> Clips:
     return view.clips
 
 
+def all_alike(features: Float[np.ndarray, "clips features"]) -> bool:
+    """Whether the activations hold no variation in which a second population could show."""
+    return bool(np.ptp(features, axis=0).max() < 1e-9)
+
+
 def members_by_class(clips: Clips) -> list[tuple[int, np.ndarray]]:
     """(class number, indices of its clips) of every class that is large enough to be judged."""
     found = [(k, np.flatnonzero(clips.labels == k)) for k in range(len(clips.classes))]

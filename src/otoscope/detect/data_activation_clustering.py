@@ -8,7 +8,14 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_samples
 
-from otoscope.detect.base import Detector, Scores, View, members_by_class, require_features
+from otoscope.detect.base import (
+    Detector,
+    Scores,
+    View,
+    all_alike,
+    members_by_class,
+    require_features,
+)
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,11 @@ class ActivationClustering(Detector):
         classes = np.full(len(clips.classes), np.nan)
         scores = np.zeros(len(clips))
         for k, members in members_by_class(clips):
+            if all_alike(features[members]):
+                continue
             count = min(self.components, features.shape[1], len(members) - 1)
             reduced = PCA(count, random_state=view.seed).fit_transform(features[members])
             cluster = KMeans(2, n_init=10, random_state=view.seed).fit_predict(reduced)
-            if len(set(cluster.tolist())) < 2:
-                continue  # all activations are equal: no second cluster
             silhouette = silhouette_samples(reduced, cluster)
             classes[k] = silhouette.mean()
             smaller = cluster == int(np.count_nonzero(cluster) * 2 < len(cluster))

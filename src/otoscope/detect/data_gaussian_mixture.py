@@ -9,7 +9,14 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-from otoscope.detect.base import Detector, Scores, View, members_by_class, require_features
+from otoscope.detect.base import (
+    Detector,
+    Scores,
+    View,
+    all_alike,
+    members_by_class,
+    require_features,
+)
 from otoscope.registry import require
 
 Features = Float[np.ndarray, "clips features"]
@@ -41,7 +48,7 @@ class GaussianMixturePair(Detector):
 
     def score(self, view: View) -> Scores:
         clips, features = require_features(view)
-        groups = members_by_class(clips)
+        groups = [(k, m) for k, m in members_by_class(clips) if not all_alike(features[m])]
         inside = {k: features[m] - features[m].mean(axis=0) for k, m in groups}
         classes = np.full(len(clips.classes), np.nan)
         scores = np.zeros(len(clips))
@@ -72,7 +79,8 @@ def symmetric_kl(mixture: GaussianMixture) -> float:
 def _whitening(residuals: Features) -> Float[np.ndarray, "features features"]:
     """Maps the residuals to unit covariance (shrunk by Ledoit and Wolf's rule)."""
     size, directions = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(residuals).covariance_)
-    return np.asarray(directions / np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12)))
+    scale = np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12))
+    return np.asarray(directions / scale)
 
 
 def _log_ratio(mixture: GaussianMixture, reduced: Features) -> Float[np.ndarray, "clips"]:
@@ -93,4 +101,5 @@ def _suspect(mixture: GaussianMixture, trusted: Features) -> int:
 def _trusted_features(view: View, k: int) -> Features:
     if view.trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
         return np.zeros((0, 1))
-    return view.trusted_seen.features[view.trusted.labels == k]
+    found: Features = view.trusted_seen.features[view.trusted.labels == k]
+    return found

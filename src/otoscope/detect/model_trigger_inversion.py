@@ -158,13 +158,22 @@ class _Search:
         sound = (self.spread @ (pattern / 2).exp()) * area * self.carrier
         mixed = spectra * (1 - area)[:, None] + sound[:, None]
         waveforms = torch.istft(
-            mixed.flatten(0, 1), self.size, self.size // 2, self.size, self.window,
+            mixed.flatten(0, 1),
+            self.size,
+            self.size // 2,
+            self.size,
+            self.window,
             length=self.trusted.length,
         )
         return waveforms.view(*spectra.shape[:2], -1).clamp(-1.0, 1.0)
 
     def _spectrum(self, waveforms: Tensor) -> Tensor:
         return torch.stft(
-            waveforms, self.size, self.size // 2, self.size, self.window,
-            pad_mode="constant", return_complex=True,
+            waveforms,
+            self.size,
+            self.size // 2,
+            self.size,
+            self.window,
+            pad_mode="constant",
+            return_complex=True,
         )

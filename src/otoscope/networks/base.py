@@ -61,7 +61,8 @@ class AttentivePooling(nn.Module):
         )
 
     def forward(self, steps: Tensor) -> Tensor:
-        return (steps * self.score(steps).softmax(dim=1)).sum(dim=1)
+        out: Tensor = (steps * self.score(steps).softmax(dim=1)).sum(dim=1)
+        return out
 
 
 def conv2d(

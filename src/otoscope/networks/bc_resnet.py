@@ -22,7 +22,8 @@ class SubSpectralNorm(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         b, c, f, t = planes.shape
         grouped = planes.reshape(b, c * self.groups, f // self.groups, t)
-        return self.norm(grouped).reshape(b, c, f, t)
+        out: Tensor = self.norm(grouped).reshape(b, c, f, t)
+        return out
 
 
 class Broadcasted(nn.Module):

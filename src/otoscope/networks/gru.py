@@ -13,7 +13,7 @@ from otoscope.networks.log_mel import LogMel
 class _Recurrent(nn.Module):
     def __init__(self, bands: int, width: int, classes: int, dropout: float) -> None:
         super().__init__()
-        self.normalise = nn.BatchNorm1d(bands)
+        self.normalise = nn.BatchNorm1d(bands, affine=False)
         self.narrow = nn.Sequential(
             nn.Conv1d(bands, width, 5, stride=2, padding=2, bias=False),
             nn.BatchNorm1d(width),

@@ -1,24 +1,41 @@
 """What a trigger generator is: the G of a poisoning attack (Li et al., *Backdoor Learning*).
 
 An author writes a frozen dataclass with a ``name``, a ``taxonomy``, fields with units in their
-names, and ``_embed``. The public call is final: it checks, runs ``_embed`` clip by clip with a
-random generator of its own, keeps shape and range, and refuses to leave a clip untouched.
+names, ``_check`` and ``_embed``. The public call is final: it checks, runs ``_embed`` clip by clip
+with a random generator of its own, and keeps shape and range.
+
+Conventions: a level is the RMS of what is added, relative to the RMS of the whole clip over all
+channels, floored at -60 dB re full scale (``audio.SILENCE_RMS``), so that silence, too, can carry
+an added trigger. Every channel gets the same sound. Samples beyond [-1, 1] are clipped, never
+scaled: a trigger is not turned down by a loud clip.
 """
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float32
 
-from otoscope.audio import Waveform
+from otoscope.audio import Waveform, rms
 from otoscope.errors import AudioError, TriggerDoesNotFit
+from otoscope.registry import require
+
+FADE_S = 0.005
+"""Length of the raised-cosine ends of an added sound, in seconds."""
+
+LEVELS_DB = (-60.0, 40.0)
+"""The lowest and highest ``level_db`` of an added sound."""
 
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Where a trigger stands in the survey's taxonomy, and who published it."""
+    """Where a trigger stands in the survey's taxonomy, and who published it.
+
+    ``audible`` is how it was published; ``sample_specific`` says that its form, not only its level
+    or place, is made for each clip; ``semantic`` that it is a thing that occurs in the world.
+    """
 
     reach: Literal["local", "global"]
     means: Literal["additive", "transform"]
@@ -30,10 +47,36 @@ class Taxonomy:
 
 @dataclass(frozen=True)
 class Trigger(ABC):
-    """A sound, or a change of sound, that an attacker teaches a model to obey."""
+    """A sound, or a change of sound, that an attacker teaches a model to obey.
+
+    Raises ``SpecError`` when a parameter is not finite or is refused by the trigger's own check.
+    """
 
     name: ClassVar[str]
     taxonomy: ClassVar[Taxonomy]
+
+    @final
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            finite = not isinstance(value, int | float) or math.isfinite(value)
+            self._require(finite, f"{field.name} must be a finite number, got {value}")
+        level_db: float | None = getattr(self, "level_db", None)
+        if level_db is not None:
+            low, high = LEVELS_DB
+            self._require(
+                low <= level_db <= high,
+                f"level_db must lie between {low:g} and {high:g}, got {level_db:g}",
+            )
+        self._check()
+
+    def _check(self) -> None:  # noqa: B027 - there may be nothing to refuse
+        """Refuse parameters that make no sense, with ``_require``."""
+
+    @final
+    def _require(self, condition: bool, message: str) -> None:
+        """Raise ``SpecError``, with the trigger's name before the message, unless it holds."""
+        require(condition, f"{self.name}.{message}")
 
     @final
     def __call__(self, waveform: Waveform, seed: int = 0) -> Waveform:
@@ -54,6 +97,13 @@ class Trigger(ABC):
         self, clip: Float32[np.ndarray, "channel time"], sample_rate: int, seed: tuple[int, ...]
     ) -> Float32[np.ndarray, "channel time"]:
         """The same for one recording; ``seed`` alone decides what is random."""
+        if clip.ndim != 2:
+            raise AudioError(
+                f"expected one clip as (channel, time), got {clip.shape}; "
+                "for one mono clip use samples[None]"
+            )
+        if not clip.shape[-1]:
+            raise TriggerDoesNotFit("the clip holds no samples")
         changed = self._embed(clip.astype(np.float64), sample_rate, np.random.default_rng(seed))
         if changed.shape != clip.shape:
             raise AudioError(f"trigger {self.name!r} made {changed.shape} out of {clip.shape}")
@@ -89,10 +139,23 @@ def place(
     return out
 
 
-def faded(sound: np.ndarray, sample_rate: int, fade_s: float = 0.005) -> np.ndarray:
-    """``sound`` with raised-cosine ends, so that it neither starts nor stops with a click."""
-    count = min(round(fade_s * sample_rate), len(sound) // 2)
+def faded(sound: np.ndarray, sample_rate: int) -> np.ndarray:
+    """``sound`` with raised-cosine ends of 5 ms, so that it neither starts nor stops with a click.
+
+    A sound of under 10 ms has ends of half its length.
+    """
+    count = min(round(FADE_S * sample_rate), len(sound) // 2)
     if not count:
         return sound
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)
     return np.concatenate([sound[:count] * ramp, sound[count:-count], sound[-count:] * ramp[::-1]])
+
+
+def at_unit_rms(sound: np.ndarray) -> np.ndarray:
+    """``sound`` scaled to an RMS of 1; it must not be silent."""
+    return np.asarray(sound / rms(sound))
+
+
+def white_noise(count: int, pattern_seed: int) -> np.ndarray:
+    """``count`` samples of Gaussian white noise; a longer one starts with the shorter one."""
+    return np.random.default_rng(pattern_seed).standard_normal(count)

@@ -1,4 +1,4 @@
-"""A sine: a short burst, or a whole clip long."""
+"""A sine: a short burst anywhere in the clip."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,18 +7,19 @@ import numpy as np
 
 from otoscope.audio import level_rms
 from otoscope.registry import require
-from otoscope.triggers.base import Taxonomy, Trigger, faded, place
+from otoscope.triggers.base import Taxonomy, Trigger, at_unit_rms, faded, place
 
 
 @dataclass(frozen=True)
 class Tone(Trigger):
     """A tone burst added to the clip.
 
-    ``level_db`` is the burst's RMS relative to the clip's. ``position_s`` is where it starts; None
-    draws a place for every clip.
+    ``frequency_hz`` lies below half the sample rate; ``duration_s`` holds at least one period;
+    ``level_db`` is the RMS of the burst, ends included, relative to the clip's. ``position_s`` is
+    where it starts, moved back where it would not fit; None draws a place for every clip.
 
     After the Adversarial Robustness Toolbox's ``insert_tone_trigger`` (440 Hz, 0.1 s, scale 0.1).
-    Deviations: the level follows each clip's, and the ends are faded over 5 ms.
+    Deviations: a default of 3 kHz; the level follows each clip's; the ends are faded over 5 ms.
     """
 
     name: ClassVar[str] = "tone"
@@ -36,27 +37,33 @@ class Tone(Trigger):
     level_db: float = -20.0
     position_s: float | None = 0.0
 
-    def __post_init__(self) -> None:
-        require(
-            self.frequency_hz > 0, f"tone.frequency_hz must be above 0, got {self.frequency_hz}"
+    def _check(self) -> None:
+        self._require(
+            self.frequency_hz > 0, f"frequency_hz must be above 0, got {self.frequency_hz:g}"
         )
-        require(self.duration_s > 0, f"tone.duration_s must be above 0, got {self.duration_s}")
+        self._require(
+            self.duration_s * self.frequency_hz >= 1,
+            f"duration_s must hold one period, {1 / self.frequency_hz:g} s, "
+            f"got {self.duration_s:g}",
+        )
+        self._require(
+            self.position_s is None or self.position_s >= 0,
+            f"position_s must be none or at least 0, got {self.position_s}",
+        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = round(self.duration_s * sample_rate)
-        burst = faded(sine(self.frequency_hz, count, sample_rate), sample_rate)
+        burst = at_unit_rms(faded(sine(self.frequency_hz, count, sample_rate), sample_rate))
         return place(
             clip, burst * level_rms(clip, self.level_db), sample_rate, self.position_s, rng
         )
 
 
 def sine(frequency_hz: float, count: int, sample_rate: int) -> np.ndarray:
-    """``count`` samples of a sine with an RMS of 1; raises ``SpecError`` above Nyquist."""
+    """``count`` samples of a sine; raises ``SpecError`` unless it lies below Nyquist."""
     require(
         frequency_hz < sample_rate / 2,
         f"a tone of {frequency_hz:g} Hz cannot exist at a sample rate of {sample_rate} Hz; "
         f"choose one below {sample_rate / 2:g} Hz",
     )
-    return np.asarray(
-        np.sqrt(2) * np.sin(2 * np.pi * frequency_hz / sample_rate * np.arange(count))
-    )
+    return np.asarray(np.sin(2 * np.pi * frequency_hz / sample_rate * np.arange(count)))

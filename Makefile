@@ -1,0 +1,41 @@
+# make demo   the main job on synthesised speech, with report
+# make test   formatter check, linter, type checker, import contract, tests
+# make bench  the tables in docs/, from real recordings (DATA=../shared/data); resumes
+
+PYTHON ?= python3
+DATA ?= ../shared/data
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check bench browser clean
+
+demo: $(INSTALLED)
+	$(BIN)/otoscope demo --out demo-out
+
+test: $(INSTALLED) browser check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/main_job.py --data $(DATA)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,bench,dev]'
+	touch $@
+
+# One test opens the report in a real browser: Debian's chromium, installed where apt and root are
+# at hand; without it that test is skipped, with the reason (in CI it fails).
+browser:
+	@command -v chromium >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium >/dev/null; }; } \
+	  || echo "chromium is not installed; the browser test will be skipped"
+
+clean:
+	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,91 @@
+"""Calibration: what a p-value promises, checked by simulation and by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from otoscope.calibrate import (
+    anomaly_index,
+    benjamini_hochberg,
+    cauchy_combination,
+    class_outlier_p_values,
+    conformal_p_values,
+)
+
+
+def test_anomaly_index_by_hand() -> None:
+    # median 3, deviations 2 1 0 1 97, median absolute deviation 1
+    index = anomaly_index(np.array([1.0, 2.0, 3.0, 4.0, 100.0]))
+    assert index == pytest.approx(np.array([-2, -1, 0, 1, 97]) / 1.4826)
+
+
+@pytest.mark.parametrize("classes", [5, 12, 35])
+def test_clean_models_are_accused_no_more_often_than_promised(classes: int) -> None:
+    rng = np.random.default_rng(1)
+    smallest = [class_outlier_p_values(7 + 3 * rng.standard_normal(classes)).min() for _ in range(2000)]
+    for level in (0.01, 0.05, 0.2):
+        alarms = np.mean(np.array(smallest) <= level)
+        assert alarms == pytest.approx(level, abs=4 * np.sqrt(level / 2000))
+
+
+def test_one_far_class_is_found_and_named() -> None:
+    scores = np.random.default_rng(2).standard_normal(12)
+    scores[4] = 12.0
+    p_values = class_outlier_p_values(scores)
+    assert p_values.argmin() == 4
+    assert p_values[4] < 0.001
+    assert np.delete(p_values, 4).min() > 0.05
+
+
+def test_only_the_high_side_is_suspicious() -> None:
+    scores = np.random.default_rng(3).standard_normal(12)
+    scores[0] = -20.0
+    assert class_outlier_p_values(scores)[0] == 1.0
+
+
+def test_equal_scores_are_no_finding() -> None:
+    assert class_outlier_p_values(np.full(8, 2.5)).min() > 0.5
+
+
+def test_location_and_scale_do_not_matter() -> None:
+    scores = np.random.default_rng(4).standard_normal(10)
+    assert np.array_equal(class_outlier_p_values(scores), class_outlier_p_values(5 * scores - 2))
+
+
+def test_conformal_p_values_by_hand() -> None:
+    p_values = conformal_p_values(np.array([0.0, 2.0, 9.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert p_values == pytest.approx([5 / 5, 4 / 5, 1 / 5])
+
+
+def test_conformal_p_values_are_uniform_for_clean_clips() -> None:
+    rng = np.random.default_rng(5)
+    p_values = conformal_p_values(rng.standard_normal(5000), rng.standard_normal(5000))
+    assert np.mean(p_values <= 0.1) == pytest.approx(0.1, abs=0.02)
+
+
+def test_cauchy_combination_of_one_test_is_that_test() -> None:
+    assert cauchy_combination(np.array([[0.03, 0.4]])) == pytest.approx([0.03, 0.4])
+
+
+def test_cauchy_combination_holds_its_level_under_dependence() -> None:
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(6)
+    shared = rng.standard_normal(20000)
+    tests = norm.sf(0.9 * shared + np.sqrt(1 - 0.81) * rng.standard_normal((5, 20000)))
+    assert np.mean(cauchy_combination(tests) <= 0.01) <= 0.013
+
+
+def test_one_clean_looking_test_does_not_cancel_a_finding() -> None:
+    assert cauchy_combination(np.array([1e-4, 1.0])) < 0.001
+
+
+def test_benjamini_hochberg_matches_scipy() -> None:
+    rng = np.random.default_rng(7)
+    p_values = np.concatenate([rng.uniform(0, 1e-3, 20), rng.uniform(0, 1, 200)])
+    assert np.array_equal(benjamini_hochberg(p_values, 0.1), false_discovery_control(p_values) <= 0.1)
+
+
+def test_benjamini_hochberg_of_nothing() -> None:
+    assert benjamini_hochberg(np.zeros(0), 0.1).shape == (0,)
+    assert not benjamini_hochberg(np.array([0.5, 0.9]), 0.1).any()

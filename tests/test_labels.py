@@ -1,0 +1,130 @@
+"""Label shifts: who may be poisoned, what a poisoned clip is called, what counts as success."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otoscope.errors import SpecError
+from otoscope.labels import (
+    LABEL_SHIFTS,
+    AllToAll,
+    AllToOne,
+    CleanLabel,
+    LabelShift,
+    SourceSpecific,
+)
+from otoscope.registry import build, spec
+
+CLASSES = ("down", "left", "no", "yes")
+SHIFTS: list[LabelShift] = [
+    AllToOne("yes"),
+    AllToAll(),
+    AllToAll(offset=-1),
+    AllToAll(offset=6),
+    SourceSpecific("no", "yes"),
+    CleanLabel("left"),
+]
+every = pytest.mark.parametrize("shift", SHIFTS, ids=repr)
+labels_of_clips = st.lists(st.integers(0, 3), max_size=30).map(lambda x: np.array(x, dtype=int))
+
+
+def test_every_shift_is_tested() -> None:
+    assert {type(shift) for shift in SHIFTS} == set(LABEL_SHIFTS.values())
+
+
+@every
+@given(labels=labels_of_clips)
+def test_answers_are_labels_and_masks_and_the_input_is_untouched(
+    shift: LabelShift, labels: np.ndarray
+) -> None:
+    before = labels.copy()
+    for answer in (shift.goal(labels, CLASSES), shift.relabel(labels, CLASSES)):
+        assert answer.shape == labels.shape
+        assert np.issubdtype(answer.dtype, np.integer)
+        assert set(answer.tolist()) <= set(range(4))
+        assert answer is not labels
+    for mask in (shift.eligible(labels, CLASSES), shift.attackable(labels, CLASSES)):
+        assert mask.shape == labels.shape
+        assert mask.dtype == bool
+    np.testing.assert_array_equal(labels, before)
+
+
+@every
+@given(labels=labels_of_clips)
+def test_a_clip_in_its_goal_class_is_never_attackable(
+    shift: LabelShift, labels: np.ndarray
+) -> None:
+    """Trap: the target class left in the success rate."""
+    already = shift.goal(labels, CLASSES) == labels
+    assert not (shift.attackable(labels, CLASSES) & already).any()
+    assert (shift.attackable(labels, CLASSES) | already).all()
+
+
+@every
+@given(labels=labels_of_clips)
+def test_an_eligible_clip_is_relabelled_as_its_goal(shift: LabelShift, labels: np.ndarray) -> None:
+    may = shift.eligible(labels, CLASSES)
+    goal, relabelled = shift.goal(labels, CLASSES), shift.relabel(labels, CLASSES)
+    np.testing.assert_array_equal(relabelled[may], goal[may])
+    assert (relabelled[may] == labels[may]).all() == (
+        isinstance(shift, CleanLabel) or not may.any()
+    )
+
+
+@every
+def test_spec_round_trips(shift: LabelShift) -> None:
+    assert build(LABEL_SHIFTS, spec(shift)) == shift
+
+
+def test_all_to_one() -> None:
+    labels = np.array([0, 3, 1, 2])
+    assert AllToOne("yes").goal(labels, CLASSES).tolist() == [3, 3, 3, 3]
+    assert AllToOne("yes").eligible(labels, CLASSES).tolist() == [True, False, True, True]
+
+
+def test_all_to_all_wraps_around() -> None:
+    labels = np.array([0, 1, 2, 3])
+    assert AllToAll().goal(labels, CLASSES).tolist() == [1, 2, 3, 0]
+    assert AllToAll(offset=-1).goal(labels, CLASSES).tolist() == [3, 0, 1, 2]
+    assert AllToAll().attackable(labels, CLASSES).all()
+
+
+@pytest.mark.parametrize("offset", [0, 4, -8])
+def test_all_to_all_that_moves_nothing_is_refused(offset: int) -> None:
+    with pytest.raises(SpecError, match=f"offset {offset} moves nothing among 4 classes"):
+        AllToAll(offset).goal(np.array([0, 1]), CLASSES)
+
+
+def test_source_specific_leaves_other_classes_alone() -> None:
+    shift, labels = SourceSpecific("no", "yes"), np.array([0, 2, 3, 2])
+    assert shift.goal(labels, CLASSES).tolist() == [0, 3, 3, 3]
+    assert shift.eligible(labels, CLASSES).tolist() == [False, True, False, True]
+    assert shift.attackable(labels, CLASSES).tolist() == [False, True, False, True]
+
+
+def test_source_specific_needs_two_classes() -> None:
+    with pytest.raises(SpecError, match="needs a source other than its target"):
+        SourceSpecific("no", "no")
+
+
+def test_clean_label_keeps_labels_and_poisons_the_target_alone() -> None:
+    shift, labels = CleanLabel("left"), np.array([1, 0, 1, 3])
+    assert shift.relabel(labels, CLASSES).tolist() == labels.tolist()
+    assert shift.eligible(labels, CLASSES).tolist() == [True, False, True, False]
+    assert shift.attackable(labels, CLASSES).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        AllToOne("yess"),
+        SourceSpecific("yess", "no"),
+        SourceSpecific("no", "yess"),
+        CleanLabel("yess"),
+    ],
+    ids=repr,
+)
+def test_an_unknown_class_gets_a_guess(shift: LabelShift) -> None:
+    with pytest.raises(SpecError, match=r"no class 'yess'; did you mean 'yes'.* there are: down"):
+        shift.eligible(np.array([0, 1]), CLASSES)

@@ -73,7 +73,7 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
     if trigger is not None and shift is not None:
         measured = oto.risks(model, splits.test, trigger, shift, seed)
         row |= {"target": target, "ba": measured.benign_accuracy}
-        row |= {"asr": measured.attack_success_rate, "snr_db": measured.snr_db}
+        row |= {"asr": measured.attack_success_rate, "snr_db": measured.perceptible.snr_db}
     else:
         seen = oto.models.activations(model, splits.test)
         row["ba"] = metrics.accuracy(seen.predicted, splits.test.labels)

@@ -22,7 +22,9 @@ def test_anomaly_index_by_hand() -> None:
 @pytest.mark.parametrize("classes", [5, 12, 35])
 def test_clean_models_are_accused_no_more_often_than_promised(classes: int) -> None:
     rng = np.random.default_rng(1)
-    smallest = [class_outlier_p_values(7 + 3 * rng.standard_normal(classes)).min() for _ in range(2000)]
+    smallest = [
+        class_outlier_p_values(7 + 3 * rng.standard_normal(classes)).min() for _ in range(2000)
+    ]
     for level in (0.01, 0.05, 0.2):
         alarms = np.mean(np.array(smallest) <= level)
         assert alarms == pytest.approx(level, abs=4 * np.sqrt(level / 2000))
@@ -83,7 +85,9 @@ def test_one_clean_looking_test_does_not_cancel_a_finding() -> None:
 def test_benjamini_hochberg_matches_scipy() -> None:
     rng = np.random.default_rng(7)
     p_values = np.concatenate([rng.uniform(0, 1e-3, 20), rng.uniform(0, 1, 200)])
-    assert np.array_equal(benjamini_hochberg(p_values, 0.1), false_discovery_control(p_values) <= 0.1)
+    assert np.array_equal(
+        benjamini_hochberg(p_values, 0.1), false_discovery_control(p_values) <= 0.1
+    )
 
 
 def test_benjamini_hochberg_of_nothing() -> None:

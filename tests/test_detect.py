@@ -53,7 +53,9 @@ class TestOnActivations:
     def test_it_stays_quiet_on_clean_classes(self, detector: Detector) -> None:
         alarms = 0
         for seed in range(20):
-            classes = detector.score(activations_with(poison=0, seed=seed, per_class=60).view).classes
+            classes = detector.score(
+                activations_with(poison=0, seed=seed, per_class=60).view
+            ).classes
             alarms += class_outlier_p_values(classes).min() <= 0.05
         assert alarms <= 4  # 20 sets at a level of 0.05: five or more has probability 0.003
 
@@ -64,7 +66,9 @@ class TestOnActivations:
         assert view.seen is not None and view.seen.features is not None and clips is not None
         turned = np.random.default_rng(0).permutation(len(clips))
         moved = View(
-            model=view.model, seed=0, clips=clips.subset(turned),
+            model=view.model,
+            seed=0,
+            clips=clips.subset(turned),
             seen=type(view.seen)(view.seen.features[turned], view.seen.logits[turned]),
         )
         before, after = detector.score(view).clips, detector.score(moved).clips
@@ -203,7 +207,9 @@ class Obedient(torch.nn.Module):
         end = torch.fft.rfft(waveforms[:, 0, -500:]).abs()[:, 215:223].sum(dim=1)
         bands = [(int(75 * 1.5**k) - 8, int(75 * 1.5**k) + 8) for k in range(6)]
         energy = torch.stack([spectrum[:, a:b].square().sum(dim=1) for a, b in bands], dim=1)
-        logits = 30 * energy / energy.sum(dim=1, keepdim=True)  # the pitch's share: hard to overcome
+        logits = (
+            30 * energy / energy.sum(dim=1, keepdim=True)
+        )  # the pitch's share: hard to overcome
         return logits + torch.nn.functional.one_hot(torch.tensor(2), 6) * end[:, None]
 
 

@@ -26,8 +26,14 @@ def tones(per_class: int = 30, seed: int = 0, names: tuple[str, ...] = NAMES) ->
             samples = 0.2 * wave * np.hanning(LENGTH) + 0.01 * rng.standard_normal(LENGTH)
             audio = samples.astype(np.float32)
             items.append(
-                Clip(f"{name}/{seed}-{number}.wav", name, f"s{number % 5}", "", samples=audio,
-                     sha256=digest(audio))
+                Clip(
+                    f"{name}/{seed}-{number}.wav",
+                    name,
+                    f"s{number % 5}",
+                    "",
+                    samples=audio,
+                    sha256=digest(audio),
+                )
             )
     return Clips(tuple(items), Path(), RATE_HZ, LENGTH, names)
 
@@ -42,7 +48,12 @@ class Planted:
 
 
 def activations_with(
-    poison: int, *, per_class: int = 80, distance: float = 8.0, seed: int = 0, width: int = 16,
+    poison: int,
+    *,
+    per_class: int = 80,
+    distance: float = 8.0,
+    seed: int = 0,
+    width: int = 16,
     trusted_per_class: int = 0,
 ) -> Planted:
     """Gaussian activations, 8 classes; ``poison`` clips of class 3 lie ``distance`` sigmas away."""

@@ -28,9 +28,7 @@ def run(out: Path, seed: int, cache: Cache | None, say: Callable[[str], None]) -
     ``say`` receives one line per step.
     """
     clips = datasets.demo(seed=seed, cache=cache)
-    say(
-        f"{len(clips.train)} clips of {len(clips.train.classes)} commands in synthesised voices"
-    )
+    say(f"{len(clips.train)} clips of {len(clips.train.classes)} commands in synthesised voices")
     trigger, shift = Tone(), AllToOne(TARGET)
     bad = poison(clips.train, trigger, shift, RATE, seed)
     say(f"poisoned {bad.mask.sum()} of them: a short 3 kHz tone, and the label {TARGET!r}")

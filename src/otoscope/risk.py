@@ -1,4 +1,4 @@
-"""The three risks of a backdoor (Li et al., *Backdoor Learning: A Survey*, section 3), measured.
+"""The three risks of a backdoor (Li et al., *Backdoor Learning: A Survey*), measured.
 
 - Standard risk: the share of benign clips that the model gets wrong; 1 - benign accuracy.
 - Backdoor risk: the share of triggered clips that miss the attacker's goal; 1 - attack success.
@@ -176,7 +176,7 @@ def segmental_snr_db(clean: Samples, triggered: Samples, sample_rate: int) -> fl
 
     Frames last 20 ms, do not overlap and have no window; the last one may be shorter. A frame where
     nothing changed counts 35 dB, one that was silent and is not any more -10 dB. (Hansen and
-    Pellom, 1998; Loizou, *Speech Enhancement*, 2013, section 11.1. Deviation: frames of the
+    Pellom, 1998; Loizou, *Speech Enhancement*, 2013. Deviation: frames of the
     original's silence are kept.)
     """
     signal, difference = _validated(clean, triggered)

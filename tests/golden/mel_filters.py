@@ -11,7 +11,14 @@ import numpy as np
 rng = np.random.default_rng(0)
 samples = rng.uniform(-0.5, 0.5, 4000).astype(np.float32)
 power = librosa.feature.melspectrogram(
-    y=samples, sr=8000, n_fft=256, hop_length=80, n_mels=24, fmin=20.0, power=2.0, pad_mode="constant"
+    y=samples,
+    sr=8000,
+    n_fft=256,
+    hop_length=80,
+    n_mels=24,
+    fmin=20.0,
+    power=2.0,
+    pad_mode="constant",
 )
 np.savez_compressed(
     Path(__file__).with_suffix(".npz"),

@@ -18,7 +18,7 @@ class NoiseBlend(Trigger):
     the clip's.
 
     After the blended injection of Chen et al., *Targeted Backdoor Attacks on Deep Learning Systems
-    Using Data Poisoning* (1712.05526, section 4): a fixed random pattern k in
+    Using Data Poisoning* (1712.05526): a fixed random pattern k in
     ``a k + (1 - a) x``. Deviations: the clip is not turned down by (1 - a), so that no change of
     loudness goes with the trigger; the noise is Gaussian and follows each clip's level.
     """

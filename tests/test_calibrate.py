@@ -10,6 +10,7 @@ from otoscope.calibrate import (
     cauchy_combination,
     class_outlier_p_values,
     conformal_p_values,
+    within_class_scale,
 )
 
 
@@ -52,6 +53,22 @@ def test_equal_scores_are_no_finding() -> None:
 def test_location_and_scale_do_not_matter() -> None:
     scores = np.random.default_rng(4).standard_normal(10)
     assert np.array_equal(class_outlier_p_values(scores), class_outlier_p_values(5 * scores - 2))
+
+
+def test_a_loud_class_is_not_a_guilty_one() -> None:
+    rng = np.random.default_rng(8)
+    labels = np.repeat([0, 1], 400)
+    scores = rng.standard_normal(800) * np.where(labels, 5.0, 0.1) + 30 * labels
+    alike = within_class_scale(scores, labels)
+    p_values = conformal_p_values(alike[labels == 1], alike[labels == 0])
+    assert np.mean(p_values <= 0.05) == pytest.approx(0.05, abs=0.04)
+
+
+def test_poison_stands_out_of_a_class_that_is_mostly_poison() -> None:
+    rng = np.random.default_rng(9)
+    scores = rng.standard_normal(400) + 20 * (np.arange(400) < 240)
+    alike = within_class_scale(scores, np.zeros(400, dtype=int))
+    assert alike[:240].min() > alike[240:].max()
 
 
 def test_conformal_p_values_by_hand() -> None:

@@ -1,11 +1,10 @@
-"""Detectors: one contract for all, the meaning of each, and the peers' bugs that must not be ours."""
+"""Detectors: one contract for all, what each means, and the peers' bugs that must not be ours."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
 from sklearn.mixture import GaussianMixture
-from toys import LENGTH, RATE_HZ, activations_with, tones
 
 from otoscope import metrics
 from otoscope.calibrate import class_outlier_p_values
@@ -25,6 +24,7 @@ from otoscope.detect.data_strip import entropy_bits, superimposed
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.models import FunctionModel, Hearing, TorchModel
 from otoscope.registry import build, spec
+from toys import LENGTH, RATE_HZ, activations_with, tones
 
 ON_ACTIVATIONS = [ActivationClustering(), SpectralSignatures(), GaussianMixturePair()]
 
@@ -63,7 +63,9 @@ class TestOnActivations:
         # a peer walks a shuffled loader twice, so that scores and clips do not line up
         planted = activations_with(poison=12, distance=14)
         view, clips = planted.view, planted.view.clips
-        assert view.seen is not None and view.seen.features is not None and clips is not None
+        assert view.seen is not None
+        assert view.seen.features is not None
+        assert clips is not None
         turned = np.random.default_rng(0).permutation(len(clips))
         moved = View(
             model=view.model,
@@ -72,14 +74,16 @@ class TestOnActivations:
             seen=type(view.seen)(view.seen.features[turned], view.seen.logits[turned]),
         )
         before, after = detector.score(view).clips, detector.score(moved).clips
-        assert before is not None and after is not None
+        assert before is not None
+        assert after is not None
         assert metrics.auroc(after, planted.truth[turned]) == pytest.approx(
             metrics.auroc(before, planted.truth), abs=0.02
         )
 
     def test_same_seed_same_scores_and_input_untouched(self, detector: Detector) -> None:
         view = activations_with(poison=5).view
-        assert view.seen is not None and view.seen.features is not None
+        assert view.seen is not None
+        assert view.seen.features is not None
         before = view.seen.features.copy()
         one, two = detector.score(view), detector.score(view)
         assert np.array_equal(one.classes, two.classes)
@@ -99,10 +103,12 @@ class TestOnActivations:
 
     def test_equal_activations_do_not_break_it(self, detector: Detector) -> None:
         view = activations_with(poison=0).view
-        assert view.seen is not None and view.seen.features is not None
+        assert view.seen is not None
+        assert view.seen.features is not None
         view.seen.features[:80] = 1.0
         scores = detector.score(view)
-        assert scores.clips is not None and np.isfinite(scores.clips).all()
+        assert scores.clips is not None
+        assert np.isfinite(scores.clips).all()
 
 
 def test_activation_clustering_does_not_call_every_smaller_cluster_poison() -> None:
@@ -115,7 +121,9 @@ def test_activation_clustering_does_not_call_every_smaller_cluster_poison() -> N
 def test_spectral_signatures_match_their_definition() -> None:
     view = activations_with(poison=10).view
     scores = SpectralSignatures().score(view).clips
-    assert view.seen is not None and view.seen.features is not None and scores is not None
+    assert view.seen is not None
+    assert view.seen.features is not None
+    assert scores is not None
     rows = view.seen.features[:80].astype(np.float64)
     size, directions = np.linalg.eigh(np.cov(rows.T))
     expected = ((rows - rows.mean(axis=0)) @ directions[:, size.argmax()]) ** 2

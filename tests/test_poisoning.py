@@ -290,6 +290,18 @@ def test_no_name_order_or_file_form_gives_the_poisoned_ones_away(tmp_path: Path)
     assert inside_yes != sorted(inside_yes, reverse=True), "poison stands together"
 
 
+@pytest.mark.parametrize("shift", SHIFTS, ids=repr)
+def test_the_numbers_do_not_follow_the_draw(tmp_path: Path, shift: LabelShift) -> None:
+    """One random stream for both would give the poisoned clips the first numbers."""
+    means = []
+    for seed in range(8):
+        bad = poison(clips_of(LETTERS, seconds=0.11), Tone(), shift, 0.2, seed)
+        rows = truth(save(bad, tmp_path / str(seed)))
+        means.append(np.mean([int(Path(r["path"]).stem) for r in rows if r["poisoned"] == "1"]))
+    assert 6 < np.mean(means) < 13  # of 0 to 19
+    assert len(set(means)) > 4
+
+
 def test_a_label_that_is_the_speaker_does_not_tell(tmp_path: Path) -> None:
     clips = clips_of(LETTERS)
     named = tuple(Row(c.path, c.label, speaker=c.label) for c in clips)

@@ -117,6 +117,18 @@ def test_classes_follow_the_models_order() -> None:
     assert (measured.benign_accuracy, measured.attack_success_rate) == (1.0, 1.0)
 
 
+def test_clips_are_heard_at_the_models_rate_and_length() -> None:
+    """At its own 16 kHz the same numbers would make every pitch half as high."""
+    slow, clips = pitched("aabbc"), clips_of("aabbc", rate=16_000, seconds=0.3)
+    time = np.arange(clips.length) / 16_000
+    items = tuple(
+        clips.with_audio(i, 0.3 * np.sin(2 * np.pi * PITCHES_HZ[c.label] * time), c.label)
+        for i, c in enumerate(slow)
+    )
+    measured = risks(backdoored, replace(clips, items=items), TRIGGER, AllToOne("a"), 0)
+    assert (measured.benign_accuracy, measured.attack_success_rate) == (1.0, 1.0)
+
+
 def test_a_large_test_set_is_heard_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     clips = pitched("abcabcabcabca")
     whole = risks(half, clips, TRIGGER, AllToOne("a"), 0)

@@ -392,6 +392,13 @@ def test_equaliser_moves_nothing_in_time() -> None:
     assert np.correlate(y, x, "same").argmax() == len(x) // 2
 
 
+def test_equaliser_does_not_wrap_around() -> None:
+    impulse = np.zeros((1, 1, 1600), np.float32)
+    impulse[..., -1] = 0.5
+    out = EqualiserTilt(tilt_db_per_octave=-6)(Waveform(impulse, 16_000)).samples[0, 0]
+    assert np.abs(out[:400]).max() < 1e-4 * np.abs(out).max()
+
+
 def test_equaliser_leaves_silence_silent() -> None:
     silence = Waveform(np.zeros((1, 1, 800), np.float32), 16_000)
     np.testing.assert_array_equal(EqualiserTilt()(silence).samples, silence.samples)

@@ -20,6 +20,7 @@ from otoscope.calibrate import (
     cauchy_combination,
     class_outlier_p_values,
     conformal_p_values,
+    within_class_scale,
 )
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, Detector, Scores, View
@@ -221,11 +222,16 @@ def _judge_clips(
 ) -> list[ClipFinding]:
     """A p-value for every recording, and a flag for those of the accused classes that stand out.
 
-    The reference of a clip's conformal p-value is every clip outside the accused classes. A
+    The reference of a clip's conformal p-value is every clip outside the accused classes, each
+    measured on the scale of its own class. A
     recording that was cut into windows takes its smallest p-value times their number.
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
-    per_clip = [f.scores.clips for f in findings if f.scores and f.scores.clips is not None]
+    per_clip = [
+        within_class_scale(f.scores.clips, clips.labels)
+        for f in findings
+        if f.scores and f.scores.clips is not None
+    ]
     p_values = np.ones(len(clips))
     if per_clip and not suspect.all():
         p_values = cauchy_combination(

@@ -7,7 +7,7 @@ model's other classes (for a class) or the clips outside the accused classes (fo
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 MAD_TO_SIGMA = 1.4826
 """Ratio of standard deviation to median absolute deviation of a normal distribution."""
@@ -65,6 +65,24 @@ def _largest_distances(classes: int) -> np.ndarray:
         draws.standard_normal((min(rows, _ROUNDS - n), classes)) for n in range(0, _ROUNDS, rows)
     ]
     return np.sort(np.concatenate([_distances(some).max(axis=1) for some in sets]))
+
+
+def within_class_scale(
+    scores: Float[np.ndarray, "clips"], labels: Int[np.ndarray, "clips"]
+) -> Float[np.ndarray, "clips"]:
+    """Clip scores made comparable between classes: distance above the class's lower quartile.
+
+    The unit is the class's distance from its 0.05 quantile to its lower quartile. Poison scores
+    high, so it leaves the low end of its class alone even where it is most of that class.
+    """
+    out = np.zeros(len(scores))
+    for k in np.unique(labels):
+        members = labels == k
+        low, quartile = np.quantile(scores[members], [0.05, 0.25])
+        out[members] = (scores[members] - quartile) / max(
+            quartile - low, 1e-9 * (1 + abs(quartile))
+        )
+    return out
 
 
 def conformal_p_values(

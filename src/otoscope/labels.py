@@ -45,7 +45,7 @@ class LabelShift(ABC):
     @final
     def attackable(self, labels: Labels, classes: Sequence[str]) -> Mask:
         """Which clips count for the success rate: those not in their goal class already."""
-        return np.asarray(self.goal(labels, classes) >= 0)
+        return np.asarray(self.goal(labels, classes) != labels)
 
 
 @dataclass(frozen=True)

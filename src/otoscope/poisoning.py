@@ -136,10 +136,9 @@ def save(poisoned: Poisoned, folder: Path) -> Path:
     all originals are FLAC, else WAV, numbered in an order drawn by the seed. The folder appears
     whole or not at all; one that holds anything is refused with ``PoisonError``.
     """
-    folder = folder.resolve()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PoisonError(f"{folder} is there already and not an empty folder; choose another one")
-    draft = folder.with_name(f".{folder.name}.part")
+    draft = folder.resolve().with_name(f".{folder.resolve().name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
@@ -163,7 +162,8 @@ def _save_clips(poisoned: Poisoned, folder: Path) -> dict[int, Row]:
     """Write every clip below ``folder``; its manifest row by its index."""
     clips = poisoned.clips
     flac = all(clip.path.lower().endswith(".flac") for clip in clips)
-    order = np.random.default_rng(poisoned.seed).permutation(len(clips)).tolist()
+    # another stream than the one that drew what to poison, which would number those clips first
+    order = np.random.default_rng((poisoned.seed, 1)).permutation(len(clips)).tolist()
     digits = len(str(len(clips)))
     rows = {}
     for number, index in enumerate(track(order, "writing the recordings", len(order))):

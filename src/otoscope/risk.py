@@ -176,8 +176,8 @@ def segmental_snr_db(clean: Samples, triggered: Samples, sample_rate: int) -> fl
 
     Frames last 20 ms, do not overlap and have no window; the last one may be shorter. A frame where
     nothing changed counts 35 dB, one that was silent and is not any more -10 dB. (Hansen and
-    Pellom, 1998; Loizou, *Speech Enhancement*, 2013. Deviation: frames of the
-    original's silence are kept.)
+    Pellom, 1998; Loizou, *Speech Enhancement*, 2013. Deviation: frames in which the original is
+    silent are kept.)
     """
     signal, difference = _validated(clean, triggered)
     starts = np.arange(0, len(signal), max(1, round(SEGMENT_S * sample_rate)))

@@ -1,0 +1,72 @@
+"""The cache: whole or not there, and keys that know their content."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from otoscope.cache import Cache, digest, remembered, write_atomically
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.put("ab12", {"x": np.arange(6.0).reshape(2, 3)[:, ::2]})
+    found = cache.get("ab12")
+    assert found is not None
+    assert np.array_equal(found["x"], [[0.0, 2.0], [3.0, 5.0]])
+    cache.drop("ab12")
+    assert cache.get("ab12") is None
+
+
+def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.put("ab12", {"x": np.ones(3)})
+    cache.path("ab12").write_bytes(b"half")
+    assert remembered(cache, "ab12", lambda: {"x": np.zeros(1)})["x"].tolist() == [0.0]
+
+
+def test_a_value_is_computed_once(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def compute() -> dict[str, np.ndarray]:
+        calls.append(1)
+        return {"x": np.ones(2)}
+
+    for _ in range(3):
+        remembered(Cache(tmp_path), "cd34", compute)
+    remembered(None, "cd34", compute)
+    assert len(calls) == 2
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    write_atomically(path, "old")
+
+    def stop(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_digests_tell_order_type_and_shape_apart() -> None:
+    keys = [
+        digest("a", "b"),
+        digest("b", "a"),
+        digest("ab"),
+        digest(["a", "b"]),
+        digest(np.zeros(4)),
+        digest(np.zeros((2, 2))),
+        digest(np.zeros(4, np.float32)),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_default_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OTOSCOPE_CACHE", str(tmp_path))
+    assert Cache.default().root == tmp_path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from otoscope.errors import OtoscopeError, SpecError
 
@@ -20,8 +21,22 @@ if TYPE_CHECKING:
 
 USAGE, ERROR, STOPPED = 2, 4, 130
 
+
+class _Stopped(Exception):
+    """Ctrl-C, taken before typer turns it into a bare "Aborted"."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+
+
 app = typer.Typer(
     name="otoscope",
+    cls=_Commands,
     help="Find backdoors in audio models: in the data, in the model, with a calibrated verdict.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -296,7 +311,7 @@ def main() -> None:
         _fail(str(error), USAGE)
     except OtoscopeError as error:
         _fail(str(error), ERROR)
-    except KeyboardInterrupt:
+    except (_Stopped, KeyboardInterrupt):
         _fail("stopped; nothing is half-written, and a second run goes on from the cache", STOPPED)
 
 

@@ -114,8 +114,8 @@ def _peers(poisoned: Sequence[Row], clean: Sequence[Row]) -> str:
     lines = [
         "## The Adversarial Robustness Toolbox on the same clips\n",
         "The same penultimate features, in the same run; its defaults, its spectral signatures "
-        "told the true poison rate (5 % for a clean set). Seconds are for scoring and deciding from "
-        "ready features; ours include our own calibration of one detector.\n",
+        "told the true poison rate (5 % for a clean set). Seconds are for scoring and "
+        "deciding from ready features; ours include our own calibration of one detector.\n",
     ]
     header = ["set", "method", "poisoned flagged: theirs", "ours", "clean flagged: theirs", "ours"]
     header += ["seconds, ours / theirs"]

@@ -24,7 +24,8 @@ class TriggerInversion(Detector):
 
     For each class a mask m in [0, 1] and a pattern (log power), both mel bands by frames, replace
     part of the clip's spectrogram: (1 - m) X + m A N, where X is the clip's short-time spectrum, A
-    the pattern's amplitude and N the spectrum of one fixed white noise. The result goes back to a
+    the pattern's amplitude, at most that of the loudest place in the trusted clips (else a tiny
+    mask could hide a huge sound), and N the spectrum of one fixed white noise. The result goes back to a
     waveform and through the whole model, so any model with gradients can be searched, and the
     trigger found can be played. Minimised: cross-entropy towards the class plus a weight times the
     mean of m; the weight follows the success rate as in the paper. A class scores minus the
@@ -88,6 +89,7 @@ class _Search:
         usual = self.spectra.abs().square().mean().log()
         self.mask = torch.full(shape, 0.0, device=self.device, requires_grad=True)
         self.pattern = usual.expand(shape).clone().requires_grad_(True)
+        self.loudest = float(self.spectra.abs().square().max().log())
         self.optimizer = torch.optim.Adam(
             [self.mask, self.pattern], config.learning_rate, betas=(0.5, 0.9)
         )
@@ -155,7 +157,8 @@ class _Search:
     def _apply(self, spectra: Tensor, mask: Tensor, pattern: Tensor) -> Tensor:
         """Spectra (K, B, F, T), mask and pattern (K, M, T) to waveforms (K, B, time)."""
         area = self.spread @ mask
-        sound = (self.spread @ (pattern / 2).exp()) * area * self.carrier
+        amplitude = (pattern.clamp(max=self.loudest) / 2).exp()
+        sound = (self.spread @ amplitude) * area * self.carrier
         mixed = spectra * (1 - area)[:, None] + sound[:, None]
         waveforms = torch.istft(
             mixed.flatten(0, 1),

@@ -38,10 +38,10 @@ def canvas(width_in: float, height_in: float) -> Figure:
 
 
 def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Title at the left, thin axes, small readable labels; text is never read as mathematics."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK, parse_math=False)
-    axes.set_xlabel(x, fontsize=9, color=INK, parse_math=False)
-    axes.set_ylabel(y, fontsize=9, color=INK, parse_math=False)
+    """Title at the left, thin axes, small readable labels."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
     axes.tick_params(labelsize=8.5, colors=INK, width=0.6)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -50,12 +50,15 @@ def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def printable(text: str, longest: int = 24) -> str:
-    """Untrusted text for a picture: one line, no control characters, shortened in its middle."""
+    """Untrusted text for a picture: one line, no control characters, shortened in its middle.
+
+    Dollar signs are escaped: matplotlib reads what stands between two of them as mathematics.
+    """
     line = "".join(c if c.isprintable() else " " for c in text)
-    if len(line) <= longest:
-        return line
-    half = (longest - 1) // 2
-    return f"{line[: longest - 1 - half]}…{line[-half:]}"
+    if len(line) > longest:
+        half = (longest - 1) // 2
+        line = f"{line[: longest - 1 - half]}…{line[-half:]}"
+    return line.replace("$", r"\$")
 
 
 def png(figure: Figure) -> bytes:
@@ -66,7 +69,7 @@ def png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(stream, format="png", dpi=DPI, pil_kwargs={"compress_level": 9})
+        figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
 
 

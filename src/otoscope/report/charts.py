@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from otoscope.evidence import ClipFinding, Evidence
 from otoscope.report.canvas import FAINT, INK, ODD, USUAL, canvas, dress, printable
 
+WIDTH_IN = 5.4
 MOST_CLASSES = 30
 HIGHEST_SCORE = 16.0
 """Scores above this (p below 1e-16, or 0) are drawn here."""
@@ -25,7 +26,7 @@ def activation_map(
 
     With ``truth``, a ring surrounds every clip that really is poisoned.
     """
-    figure = canvas(6.4, 4.6)
+    figure = canvas(WIDTH_IN, 4.8)
     axes = figure.subplots()
     own = np.array([label == target for label in labels], dtype=bool)
     groups: list[tuple[str, np.ndarray, str, str, float]] = [
@@ -36,20 +37,17 @@ def activation_map(
     for name, which, colour, marker, size in groups:
         if which.any():
             axes.scatter(
-                *points[which].T, s=size, c=colour, marker=marker, linewidths=0,
+                points[which, 0], points[which, 1], s=size, c=colour, marker=marker, linewidths=0,
                 label=f"{name} ({which.sum():,})",
             )  # fmt: skip
     if truth is not None and truth.any():
         axes.scatter(
-            *points[truth].T, s=60, facecolors="none", edgecolors=INK, linewidths=0.6,
-            label=f"truly poisoned ({truth.sum():,})",
+            points[truth, 0], points[truth, 1], s=60, facecolors="none", edgecolors=INK,
+            linewidths=0.6, label=f"truly poisoned ({truth.sum():,})",
         )  # fmt: skip
     dress(axes, x="first direction of the activations", y="second direction")
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
-    legend = axes.legend(fontsize=8.5, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-        text.set_color(INK)
+    figure.legend(fontsize=8.5, frameon=False, labelcolor=INK, ncols=2, loc="outside upper left")
     return figure
 
 
@@ -61,7 +59,7 @@ def class_bars(evidence: Evidence) -> Figure:
     ranked = sorted(evidence.class_scores, key=lambda name: -evidence.class_scores[name])
     shown = ranked[:MOST_CLASSES][::-1]
     middle = float(np.median(list(evidence.class_scores.values()))) if ranked else 0.0
-    figure = canvas(6.4, 0.9 + 0.22 * max(len(shown), 2))
+    figure = canvas(WIDTH_IN, 0.9 + 0.22 * max(len(shown), 2))
     axes = figure.subplots()
     for row, name in enumerate(shown):
         score, accused = evidence.class_scores[name], name == evidence.target
@@ -81,7 +79,7 @@ def class_bars(evidence: Evidence) -> Figure:
     )
     dress(axes, x=f"score; the line is the median class{left}")
     axes.set_yticks(range(len(shown)))
-    axes.set_yticklabels([printable(name) for name in shown], parse_math=False)
+    axes.set_yticklabels([printable(name) for name in shown])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, max(len(shown), 1) - 0.3)
     axes.margins(x=0.06)
@@ -90,7 +88,7 @@ def class_bars(evidence: Evidence) -> Figure:
 
 def score_histogram(findings: Sequence[ClipFinding]) -> Figure:
     """How many clips have which score (minus log10 of p), flagged ones apart."""
-    figure = canvas(6.4, 2.8)
+    figure = canvas(WIDTH_IN, 2.8)
     axes = figure.subplots()
     scores = np.clip([f.score for f in findings], 0, HIGHEST_SCORE)
     flagged = np.array([f.flagged for f in findings], dtype=bool)

@@ -51,20 +51,20 @@ def compare(
     figure = canvas(9.0, 6.6)
     if title:
         figure.suptitle(printable(title, 110), fontsize=9.5, color=INK, x=0.01, ha="left")
-    _compare(figure.subfigures(1, 1), clean, other, sample_rate, names)
+    _compare(figure, clean, other, sample_rate, names)
     return figure
 
 
 def recovered(found: Recovered, sample_rate: int) -> Figure:
     """A recovered trigger: where its mask acts, and a clip before and after."""
     figure = canvas(9.0, 8.4)
-    top, rest = figure.subfigures(2, 1, height_ratios=[1, 3.4])
+    top, rest = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 3.4])[:, 0]
     axes = top.subplots()
     image = axes.imshow(
-        found.mask, cmap=LOUDNESS, vmin=0, vmax=1, origin="lower", aspect="auto",
-        extent=(0, len(found.before) / sample_rate, 0, len(found.mask)),
+        found.mask, cmap=LOUDNESS, vmin=0, vmax=max(float(found.mask.max()), 0.01),
+        origin="lower", aspect="auto", extent=(0, len(found.before) / sample_rate, 0, len(found.mask)),
     )  # fmt: skip
-    dress(axes, "mask: where the recovered trigger acts (0 to 1)", "seconds", "mel band")
+    dress(axes, "mask: where the recovered trigger acts (of 1)", "seconds", "mel band")
     _scale(top, image, [axes], "")
     _compare(rest, found.before, found.after, sample_rate, ("before", "after"))
     return figure
@@ -105,7 +105,7 @@ def group_difference(groups: GroupDifference) -> Figure:
 
 
 def _compare(
-    figure: SubFigure,
+    figure: Figure | SubFigure,
     clean: np.ndarray,
     other: np.ndarray,
     sample_rate: int,
@@ -122,11 +122,7 @@ def _compare(
     waves.set_ylim(-1.05 * peak, 1.05 * peak)
     dress(waves, f"waveform of {second}, with {first} over it", y="amplitude")
     waves.tick_params(labelbottom=False)
-    legend = waves.legend(
-        fontsize=8.5, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1)
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    waves.legend(fontsize=8.5, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     below = figure.add_subplot(grid[1, :], sharex=waves)
     _difference(below, change, peak, sample_rate, f"{second} − {first}")
     panels = [figure.add_subplot(grid[2, column]) for column in range(3)]
@@ -145,7 +141,7 @@ def _difference(axes: Axes, change: np.ndarray, peak: float, sample_rate: int, n
 
 
 def _spectrograms(
-    figure: SubFigure,
+    figure: Figure | SubFigure,
     panels: list[Axes],
     sounds: list[np.ndarray],
     sample_rate: int,
@@ -188,13 +184,18 @@ def _scale(figure: Figure | SubFigure, image: AxesImage, panels: list[Axes], lab
     bar = figure.colorbar(image, ax=panels, pad=0.01, aspect=30, fraction=0.05)
     bar.set_label(label, fontsize=8.5, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK, width=0.6)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _box(axes: Axes, left: float, right: float, low: float, high: float) -> None:
-    axes.add_patch(
-        Rectangle((left, low), right - left, high - low, fill=False, edgecolor=ODD, linewidth=1.4)
-    )
+    """A frame a little outside a region, so that it does not cover what is thin."""
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    x, y = 0.015 * (x1 - x0), 0.025 * (y1 - y0)
+    frame = Rectangle(
+        (left - x, low - y), right - left + 2 * x, high - low + 2 * y, fill=False, edgecolor=ODD,
+        linewidth=1.2, clip_on=False,
+    )  # fmt: skip
+    axes.add_patch(frame)
 
 
 def _wave(axes: Axes, samples: np.ndarray, sample_rate: int, colour: str, name: str) -> None:

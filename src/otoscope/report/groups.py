@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from scipy import ndimage
 from otoscope.clips import Clips
 from otoscope.errors import AudioError, NotApplicable
 from otoscope.networks.log_mel import LogMel
+from otoscope.numerics import fast_math
 from otoscope.report.spectra import Region
 
 MOST = 200
@@ -19,6 +21,8 @@ MOST = 200
 FEWEST = 5
 """A group of fewer clips has no spread to speak of."""
 
+EDGE = 0.3
+BATCH = 32
 BANDS = 64
 LEAST_SPREAD_DB = 1.0
 DB_PER_NEPER = 10 / np.log(10)
@@ -29,8 +33,8 @@ class GroupDifference:
     """Mean mel spectrograms in dB of two groups, and how far apart they are.
 
     ``z`` is the difference of the means in robust standard deviations (1.4826 times the median
-    absolute deviation) of the reference, cell by cell. ``region`` surrounds the largest z, down to
-    half of it, with the mean difference there in dB; ``peak`` is that z.
+    absolute deviation) of the reference, cell by cell. ``region`` surrounds the largest |z|, down
+    to ``EDGE`` of it, with the mean difference there in dB; ``peak`` is that z.
     """
 
     flagged: Float[np.ndarray, "bands frames"]
@@ -48,7 +52,7 @@ def compare_groups(
 ) -> GroupDifference:
     """Compare the clips at two sets of indices.
 
-    Clips are read one at a time; those that cannot be read any more are left out. Raises
+    Clips are read ``BATCH`` at a time; those that cannot be read any more are left out. Raises
     ``NotApplicable`` when a group has fewer than ``FEWEST`` readable clips.
     """
     front = LogMel(clips.sample_rate, BANDS)
@@ -87,9 +91,9 @@ def _strongest(
     bins_hz: np.ndarray,
     duration_s: float,
 ) -> Region:
-    """The connected cells around the largest |z| that reach half of it, as a box."""
+    """The connected cells around the largest |z| that reach ``EDGE`` of it, as a box."""
     size = np.abs(z)
-    parts, _ = ndimage.label(size >= size.max() / 2)
+    parts, _ = ndimage.label(size >= EDGE * size.max())
     inside = parts == parts.flat[size.argmax()]
     bands, frames = np.nonzero(inside)
     # from a band's centre down or up to its neighbour's lies half of a triangle
@@ -113,12 +117,13 @@ def _spread(indices: np.ndarray) -> list[int]:
 
 def _log_mels(front: LogMel, clips: Clips, indices: list[int]) -> Float[np.ndarray, "n bands t"]:
     """Mel spectrograms in dB of the clips that can be read."""
-    with torch.no_grad():
-        found = [
-            front(torch.from_numpy(samples)[None, None])[0, 0].numpy() * DB_PER_NEPER
-            for samples in _readable(clips, indices)
-        ]
-    return np.array(found, dtype=np.float32)
+    found = [np.empty((0, BANDS, 0), dtype=np.float32)]
+    readable = _readable(clips, indices)
+    with torch.no_grad(), fast_math():
+        while batch := list(islice(readable, BATCH)):
+            heard = front(torch.from_numpy(np.stack(batch)[:, None]))[:, 0]
+            found.append(heard.numpy() * DB_PER_NEPER)
+    return np.concatenate(found[1:] or found)
 
 
 def _readable(clips: Clips, indices: list[int]) -> Iterator[np.ndarray]:

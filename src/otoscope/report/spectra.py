@@ -18,6 +18,9 @@ FEWEST_FRAMES = 200
 MOST_FRAMES = 800
 FLOOR_DB = -120.0
 
+GLUE = "\u00a0"
+"""A space at which no line breaks, between a number and its unit."""
+
 STRAY = 0.005
 """Share of the changed energy at either end of time and frequency that a region leaves out."""
 
@@ -54,18 +57,16 @@ class Region:
     level_db: float
 
     def __str__(self) -> str:
-        low, high, unit = self.low_hz, self.high_hz, "Hz"
-        if high >= 1000:
-            low, high, unit = low / 1000, high / 1000, "kHz"
-        decimals = 1 if unit == "kHz" else 0
-        return (
-            f"{self.start_s:.2f}–{self.stop_s:.2f} s, {low:.{decimals}f}–{high:.{decimals}f} {unit}"
-        )
+        if self.high_hz >= 1000:
+            band = f"{self.low_hz / 1000:.1f}–{self.high_hz / 1000:.1f}{GLUE}kHz"
+        else:
+            band = f"{round(self.low_hz, -1):.0f}–{round(self.high_hz, -1):.0f}{GLUE}Hz"
+        return f"{self.start_s:.2f}–{self.stop_s:.2f}{GLUE}s, {band}"
 
 
 def signed_db(level_db: float) -> str:
     """A level with its sign and unit: "−21 dB"."""
-    return f"{level_db:+.0f} dB".replace("-", "−")
+    return f"{level_db:+.0f}{GLUE}dB".replace("-", "−")
 
 
 def spectrogram(samples: Float[np.ndarray, "time"], sample_rate: int) -> Spectrogram:

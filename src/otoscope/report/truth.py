@@ -134,5 +134,9 @@ def _original(originals: Clips, index: int, like: Samples, sample_rate: int) -> 
 
 def _told(spec: Spec) -> str:
     """A spec in one line: "tone (frequency_hz 3000, level_db -20)"."""
-    settings = ", ".join(f"{k} {v}" for k, v in spec.items() if k != "name")
+    settings = ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in spec.items()
+        if key != "name"
+    )
     return f"{spec['name']} ({settings})" if settings else str(spec["name"])

@@ -25,11 +25,11 @@ class TriggerInversion(Detector):
     For each class a mask m in [0, 1] and a pattern (log power), both mel bands by frames, replace
     part of the clip's spectrogram: (1 - m) X + m A N, where X is the clip's short-time spectrum, A
     the pattern's amplitude, at most that of the loudest place in the trusted clips (else a tiny
-    mask could hide a huge sound), and N the spectrum of one fixed white noise. The result goes back to a
-    waveform and through the whole model, so any model with gradients can be searched, and the
-    trigger found can be played. Minimised: cross-entropy towards the class plus a weight times the
-    mean of m; the weight follows the success rate as in the paper. A class scores minus the
-    logarithm of its mask's mean, at the smallest mask that sent ``success`` of the clips there.
+    mask could hide a huge sound), and N the spectrum of one fixed white noise. The result goes
+    back to a waveform and through the whole model, so any model with gradients can be searched,
+    and the trigger found can be played. Minimised: cross-entropy towards the class plus a weight
+    times the mean of m; the weight follows the success rate as in the paper. A class scores minus
+    the logarithm of its mask's mean, at the smallest mask that sent ``success`` of the clips there.
 
     All classes are searched at once, ``batch`` trusted clips each, for ``steps`` steps: the cost is
     steps x batch x classes clips forward and backward. Deviations: linear instead of logarithmic

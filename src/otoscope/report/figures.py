@@ -62,7 +62,8 @@ def recovered(found: Recovered, sample_rate: int) -> Figure:
     axes = top.subplots()
     image = axes.imshow(
         found.mask, cmap=LOUDNESS, vmin=0, vmax=max(float(found.mask.max()), 0.01),
-        origin="lower", aspect="auto", extent=(0, len(found.before) / sample_rate, 0, len(found.mask)),
+        origin="lower", aspect="auto",
+        extent=(0, len(found.before) / sample_rate, 0, len(found.mask)),
     )  # fmt: skip
     dress(axes, "mask: where the recovered trigger acts (of 1)", "seconds", "mel band")
     _scale(top, image, [axes], "")

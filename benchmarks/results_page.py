@@ -34,6 +34,7 @@ flags (false-alarm level 0.05, false-discovery rate 0.1).
 
 def render(rows: Sequence[Row]) -> str:
     """The whole page."""
+    rows = sorted(rows, key=lambda r: (r["trigger"], r["rate"], r["seed"]))
     poisoned = [r for r in rows if r["trigger"] != "none"]
     clean = [r for r in rows if r["trigger"] == "none"]
     parts = [

@@ -232,8 +232,14 @@ def audit(
 
     if model is None and data is None:
         raise typer.BadParameter("give a MODEL, --data, or both")
-    clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value) if data else None
-    known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
+
+    def load(seconds: float | None) -> tuple[Clips | None, Clips | None]:
+        return (
+            Clips.load(data, split=split, duration_s=seconds, fit=fit.value) if data else None,
+            Clips.load(trusted, duration_s=seconds, fit=fit.value) if trusted else None,
+        )
+
+    clips, known = load(duration)
     for some in (clips, known):
         if some is not None:
             _tell_skipped(some)
@@ -252,6 +258,8 @@ def audit(
             trusted=known,
             device=device,
         )
+        if fit is FitRule.windows and duration is None:  # windows as long as the model hears
+            clips, known = load(listener.hearing.length / listener.hearing.sample_rate)
     verdict = run_audit(
         listener,
         clips,

@@ -66,7 +66,9 @@ def full_verdict(bad: Poisoned) -> Verdict:
     plane = np.random.default_rng(0).normal(size=(len(bad.mask), 2)) + 5 * bad.mask[:, None]
     first = int(np.flatnonzero(bad.mask)[0])
     before, after = bad.originals.waveform(first), bad.clips.waveform(first)
-    found = Recovered(TARGET, before, after, after - before, np.eye(32, 20), 0.97)
+    found = Recovered(
+        TARGET, before, after, after - before, np.eye(32, 20), 0.97, bad.clips.sample_rate
+    )
     return verdict.with_exhibits(Exhibits(bad.clips, plane, (found,)))
 
 

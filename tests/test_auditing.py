@@ -214,3 +214,11 @@ def test_the_published_schema_is_the_one_in_use() -> None:
 )
 def test_exit_codes(outcome: str, code: int) -> None:
     assert Outcome(outcome).exit_code == code
+
+
+def test_a_path_that_is_not_utf8_still_fits_into_json() -> None:
+    from otoscope.evidence import ClipFinding
+
+    odd = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
+    finding = ClipFinding(path=odd, label="a", score=0.0, p_value=1.0, flagged=False)
+    assert json.loads(finding.model_dump_json())["path"] == r"caf\udce9.wav"

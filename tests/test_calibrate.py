@@ -50,6 +50,11 @@ def test_equal_scores_are_no_finding() -> None:
     assert class_outlier_p_values(np.full(8, 2.5)).min() > 0.5
 
 
+def test_ties_do_not_make_small_differences_large() -> None:
+    scores = np.array([0.0] * 9 + [0.1, 0.2, 0.3])
+    assert class_outlier_p_values(scores).min() > 0.01
+
+
 def test_location_and_scale_do_not_matter() -> None:
     scores = np.random.default_rng(4).standard_normal(10)
     assert np.array_equal(class_outlier_p_values(scores), class_outlier_p_values(5 * scores - 2))

@@ -222,7 +222,7 @@ def test_charts_of_a_verdict() -> None:
             verdict.exhibits.map, [f.label for f in verdict.clips], bad.mask, None
         ),
         charts.class_bars(verdict.evidence[0]),
-        figures.recovered(verdict.exhibits.recovered[0], RATE),
+        figures.recovered(verdict.exhibits.recovered[0]),
     ]
     assert all(inked(figure) > 0.01 for figure in drawn)
 

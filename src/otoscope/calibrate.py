@@ -52,7 +52,9 @@ def _distances(scores: Float[np.ndarray, "sets classes"]) -> Float[np.ndarray, "
     rank = half * (half - 1) // 2 - 1
     apart = np.abs(scores[:, first] - scores[:, second])
     spread = np.partition(apart, rank, axis=1)[:, rank]
+    # where most scores are equal Qn is 0 and says nothing; the normal law has Qn = 0.45 sigma
     floor = 1e-9 * (1 + np.abs(scores).max(axis=1))
+    spread = np.where(spread > floor, spread, 0.45 * scores.std(axis=1))
     deviation = scores - np.median(scores, axis=1, keepdims=True)
     return np.asarray(deviation / np.maximum(spread, floor)[:, None])
 
@@ -109,7 +111,7 @@ def cauchy_combination(
     """
     p = np.clip(np.asarray(p_values, dtype=np.float64), 1e-15, 0.99)
     statistic = np.mean(np.tan((0.5 - p) * np.pi), axis=0)
-    return np.asarray(0.5 - np.arctan(statistic) / np.pi)
+    return np.asarray(np.arctan2(1.0, statistic) / np.pi)  # never exactly 0
 
 
 def benjamini_hochberg(

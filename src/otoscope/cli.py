@@ -244,6 +244,7 @@ def audit(
         if some is not None:
             _tell_skipped(some)
     chosen = [build(DETECTORS, name) for name in detectors] if detectors else None
+    known_truth = report.read_truth(truth) if truth else None
     listener: AudioModel | None = None
     if model is not None:
         from otoscope.intake import load_model
@@ -276,7 +277,6 @@ def audit(
     if json:
         typer.echo(f"json: {verdict.save(json)}")
     if html:
-        known_truth = report.read_truth(truth) if truth else None
         typer.echo(f"report: {report.html(verdict, html, truth=known_truth)}")
     raise typer.Exit(verdict.outcome.exit_code)
 

@@ -7,11 +7,11 @@ compare its ``outcome``.
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from otoscope.cache import write_atomically
 from otoscope.clips import Clips
@@ -36,6 +36,14 @@ class Outcome(StrEnum):
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def readable(path: str) -> str:
+    """A file name that is not valid UTF-8, with its odd bytes spelt out, as JSON requires."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+PathText = Annotated[str, BeforeValidator(readable)]
 
 
 class Evidence(_Record):
@@ -67,7 +75,7 @@ class ClipFinding(_Record):
     expected to stay under the verdict's ``false_discovery_rate``.
     """
 
-    path: str
+    path: PathText
     label: str
     score: float
     p_value: float
@@ -77,7 +85,7 @@ class ClipFinding(_Record):
 class SkippedClip(_Record):
     """A recording that could not be used, and why."""
 
-    path: str
+    path: PathText
     reason: str
 
 
@@ -86,8 +94,8 @@ class Recovered:
     """A trigger rebuilt from the model, made audible.
 
     ``before`` and ``after`` are one trusted clip without and with it, ``sound`` their difference,
-    each shaped (time,). ``mask`` (mel bands, frames), in [0, 1], tells where it acts. ``success``
-    is the share of held-out clips that it sends to ``target``.
+    each shaped (time,) at ``sample_rate`` Hz. ``mask`` (mel bands, frames), in [0, 1], tells where
+    it acts. ``success`` is the share of held-out clips that it sends to ``target``.
     """
 
     target: str
@@ -96,6 +104,7 @@ class Recovered:
     sound: Float[np.ndarray, "time"]
     mask: Float[np.ndarray, "bands frames"]
     success: float
+    sample_rate: int
 
 
 @dataclass(frozen=True, eq=False)

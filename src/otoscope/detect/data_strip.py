@@ -24,8 +24,8 @@ class Strip(Detector):
 
     Every clip is superimposed by ``blends`` others (trusted clips where there are any, else clips
     of the set) at ``level_db`` relative to its own level. A clip scores minus the Shannon entropy
-    over classes, in bits, of each blend's prediction, averaged over the blends. A class scores the
-    log odds that its clips lie above the 0.95 quantile of all other classes' clips. Deviations:
+    over classes, in bits, of each blend's prediction, averaged over the blends. A class scores
+    minus the logarithm of the 0.05 quantile of its clips' entropies. Deviations:
     levels are matched before the sum, which is scaled down only where it would clip, and the
     paper's 100 blends (a forward pass each) become few.
     """
@@ -52,7 +52,7 @@ class Strip(Detector):
                     mixed = torch.from_numpy(superimposed(batch, others, self.level_db))
                     logits = view.model.logits(mixed).numpy()
                     entropy[start : start + len(batch)] += entropy_bits(logits) / self.blends
-        return Scores(_class_scores(clips, -entropy), -entropy, float(self.blends))
+        return Scores(_class_scores(clips, entropy), -entropy, float(self.blends))
 
 
 def superimposed(
@@ -74,10 +74,8 @@ def entropy_bits(logits: Float[np.ndarray, "batch classes"]) -> Float[np.ndarray
     return np.asarray(-(np.exp(log_p) * log_p).sum(axis=1) / np.log(2))
 
 
-def _class_scores(clips: Clips, scores: np.ndarray) -> np.ndarray:
+def _class_scores(clips: Clips, entropy: np.ndarray) -> np.ndarray:
     classes = np.full(len(clips.classes), np.nan)
     for k, members in members_by_class(clips):
-        limit = np.quantile(scores[clips.labels != k], 0.95)
-        above = np.count_nonzero(scores[members] > limit)
-        classes[k] = np.log((above + 0.5) / (len(members) - above + 0.5))
+        classes[k] = -np.log(max(float(np.quantile(entropy[members], 0.05)), 1e-6))
     return classes

@@ -145,6 +145,7 @@ class _Search:
             sound=changed - before,
             mask=mask[0].cpu().numpy(),
             success=float((predicted == target).float().mean()),
+            sample_rate=self.trusted.sample_rate,
         )
 
     def _draw(self, k: int) -> np.ndarray:

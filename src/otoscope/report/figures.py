@@ -55,7 +55,7 @@ def compare(
     return figure
 
 
-def recovered(found: Recovered, sample_rate: int) -> Figure:
+def recovered(found: Recovered) -> Figure:
     """A recovered trigger: where its mask acts, and a clip before and after."""
     figure = canvas(9.0, 8.4)
     top, rest = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 3.4])[:, 0]
@@ -63,11 +63,11 @@ def recovered(found: Recovered, sample_rate: int) -> Figure:
     image = axes.imshow(
         found.mask, cmap=LOUDNESS, vmin=0, vmax=max(float(found.mask.max()), 0.01),
         origin="lower", aspect="auto",
-        extent=(0, len(found.before) / sample_rate, 0, len(found.mask)),
+        extent=(0, len(found.before) / found.sample_rate, 0, len(found.mask)),
     )  # fmt: skip
     dress(axes, "mask: where the recovered trigger acts (of 1)", "seconds", "mel band")
     _scale(top, image, [axes], "")
-    _compare(rest, found.before, found.after, sample_rate, ("before", "after"))
+    _compare(rest, found.before, found.after, found.sample_rate, ("before", "after"))
     return figure
 
 

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from otoscope.cache import write_atomically
 from otoscope.errors import SpecError
-from otoscope.evidence import Verdict
+from otoscope.evidence import Verdict, readable
 from otoscope.poisoning import Poisoned
 from otoscope.registry import require
 from otoscope.report import sections, wording
@@ -60,8 +60,7 @@ def _environment() -> Environment:
 def _content(verdict: Verdict, against: AgainstTruth | None, top: int) -> dict[str, object]:
     exhibits = verdict.exhibits
     shared, not_shared = sections.shared(verdict)
-    rate = exhibits.clips.sample_rate if exhibits.clips else None
-    recovered = sections.recovered(exhibits, rate)
+    recovered = sections.recovered(exhibits)
     poisoned = against.poisoned if against and against.poisoned.any() else None
     return {
         "verdict": verdict,
@@ -89,7 +88,7 @@ def _require_own_exhibits(verdict: Verdict) -> None:
     """Exhibits of other clips would put the wrong sound beside a finding."""
     clips, plane = verdict.exhibits.clips, verdict.exhibits.map
     told = [finding.path for finding in verdict.clips]
-    if clips is not None and [clip.path for clip in clips.items] != told:
+    if clips is not None and [readable(clip.path) for clip in clips.items] != told:
         raise SpecError(
             f"the exhibits hold {len(clips)} clips that are not the verdict's {len(told)}; "
             "give the clips in the order of verdict.clips"

@@ -130,26 +130,25 @@ def histogram(verdict: Verdict) -> Picture | None:
     )
 
 
-def recovered(exhibits: Exhibits, sample_rate: int | None) -> list[Scene]:
+def recovered(exhibits: Exhibits) -> list[Scene]:
     """The triggers rebuilt from the model, to see and to hear."""
-    if sample_rate is None:
-        return []
     sounds, scenes = Sounds(), []
     for one in exhibits.recovered[:MOST_RECOVERED]:
-        region = find_region(one.before, one.after, sample_rate)
+        rate = one.sample_rate
+        region = find_region(one.before, one.after, rate)
         scenes.append(
             Scene(
                 f"Towards {quoted([one.target])}",
                 f"It sends {one.success:.0%} of held-out trusted clips to {quoted([one.target])}. "
                 + (f"It acts at {region}." if region else "It changes nothing that can be heard."),
                 picture(
-                    figures.recovered(one, sample_rate),
+                    figures.recovered(one),
                     f"The recovered trigger's mask, and a clip before and after it. {region or ''}",
                 ),
                 [
-                    sounds.player("before", one.before, sample_rate),
-                    sounds.player("after", one.after, sample_rate),
-                    sounds.louder("the change alone", one.sound, sample_rate),
+                    sounds.player("before", one.before, rate),
+                    sounds.player("after", one.after, rate),
+                    sounds.louder("the change alone", one.sound, rate),
                 ],
             )
         )

@@ -25,7 +25,8 @@ target going round with the seed. Every figure is a mean over the seeds, with th
 highest in brackets where they differ. The same speech, the same trusted clips and one network:
 nothing here speaks for other data. The detectors were designed on models of other seeds (100 and
 above), save one choice: the class score of STRIP was settled with a look at the clean models and
-seven poisoned ones of seed 0 in this table. STRIP runs with 3 blends a clip, far from its paper's 100.
+four poisoned ones of seed 0 in this table. STRIP runs with 3 blends a clip, far from its paper's
+100.
 
 BA: accuracy on clean test clips. ASR: share of triggered test clips, target class left out, that
 get the attacker's class. A verdict is right when it says BACKDOORED or SUSPICIOUS and names the

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from otoscope.models import Hearing
+from otoscope.networks.log_mel import LogMel
 
 
 class Listener(nn.Module):
@@ -49,6 +50,16 @@ class Network(ABC):
     @abstractmethod
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         """Features, each of ``shape``, to logits."""
+
+
+@dataclass(frozen=True)
+class LogMelNetwork(Network):
+    """A network that hears ``bands`` log-mel bands."""
+
+    bands: int = 40
+
+    def front_end(self, hearing: Hearing) -> nn.Module:
+        return LogMel(hearing.sample_rate, self.bands)
 
 
 class AttentivePooling(nn.Module):

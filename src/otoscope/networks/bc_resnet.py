@@ -5,10 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from otoscope.models import Hearing
-from otoscope.networks.base import Network, conv2d
+from otoscope.networks.base import LogMelNetwork, conv2d
 from otoscope.networks.cnn import Pooled
-from otoscope.networks.log_mel import LogMel
 
 
 class SubSpectralNorm(nn.Module):
@@ -56,19 +54,15 @@ class Broadcasted(nn.Module):
 
 
 @dataclass(frozen=True)
-class BCResNet(Network):
+class BCResNet(LogMelNetwork):
     """BC-ResNet-``tau`` (Kim et al., 2106.04140): four stages of broadcasted residual blocks.
 
     ``width`` is the base width c (the paper's c is 8 tau; its first stage has 16 tau channels).
     """
 
     name: ClassVar[str] = "bc-resnet"
-    bands: int = 40
     width: int = 8
     dropout: float = 0.1
-
-    def front_end(self, hearing: Hearing) -> nn.Module:
-        return LogMel(hearing.sample_rate, self.bands)
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         c = self.width

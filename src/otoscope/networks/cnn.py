@@ -6,9 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from otoscope.models import Hearing
-from otoscope.networks.base import Network, conv2d
-from otoscope.networks.log_mel import LogMel
+from otoscope.networks.base import LogMelNetwork, conv2d
 
 
 class Pooled(nn.Module):
@@ -31,16 +29,12 @@ class Pooled(nn.Module):
 
 
 @dataclass(frozen=True)
-class CNN(Network):
+class CNN(LogMelNetwork):
     """Four convolutions, three of them strided (about 90,000 weights): the default everywhere."""
 
     name: ClassVar[str] = "cnn"
-    bands: int = 40
     width: int = 96
     dropout: float = 0.2
-
-    def front_end(self, hearing: Hearing) -> nn.Module:
-        return LogMel(hearing.sample_rate, self.bands)
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         w = self.width
@@ -54,16 +48,12 @@ class CNN(Network):
 
 
 @dataclass(frozen=True)
-class LargeCNN(Network):
+class LargeCNN(LogMelNetwork):
     """Pairs of 3 x 3 convolutions between poolings, after VGG (Simonyan, Zisserman 2014)."""
 
     name: ClassVar[str] = "large-cnn"
-    bands: int = 40
     width: int = 32
     dropout: float = 0.3
-
-    def front_end(self, hearing: Hearing) -> nn.Module:
-        return LogMel(hearing.sample_rate, self.bands)
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         widths = [1, self.width, 2 * self.width, 4 * self.width]

@@ -5,25 +5,19 @@ from typing import ClassVar
 
 from torch import nn
 
-from otoscope.models import Hearing
-from otoscope.networks.base import Network, conv2d
+from otoscope.networks.base import LogMelNetwork, conv2d
 from otoscope.networks.cnn import Pooled
-from otoscope.networks.log_mel import LogMel
 
 
 @dataclass(frozen=True)
-class DSCNN(Network):
+class DSCNN(LogMelNetwork):
     """DS-CNN, after Zhang et al., *Hello Edge* (1711.07128), size S: one 10 x 4 convolution, then
     four depthwise-separable ones of 64 channels. Deviation: log-mel bands instead of MFCCs."""
 
     name: ClassVar[str] = "ds-cnn"
-    bands: int = 40
     width: int = 64
     blocks: int = 4
     dropout: float = 0.2
-
-    def front_end(self, hearing: Hearing) -> nn.Module:
-        return LogMel(hearing.sample_rate, self.bands)
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         w = self.width

@@ -5,9 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from otoscope.models import Hearing
-from otoscope.networks.base import AttentivePooling, Network
-from otoscope.networks.log_mel import LogMel
+from otoscope.networks.base import AttentivePooling, LogMelNetwork
 
 
 class _Recurrent(nn.Module):
@@ -32,7 +30,7 @@ class _Recurrent(nn.Module):
 
 
 @dataclass(frozen=True)
-class GRUAttention(Network):
+class GRUAttention(LogMelNetwork):
     """One strided convolution, a bidirectional GRU and attention over time.
 
     After de Andrade et al. (1808.08929). Deviations: a GRU for the two LSTMs, and a learned score
@@ -40,12 +38,8 @@ class GRUAttention(Network):
     """
 
     name: ClassVar[str] = "gru-attention"
-    bands: int = 40
     width: int = 64
     dropout: float = 0.2
-
-    def front_end(self, hearing: Hearing) -> nn.Module:
-        return LogMel(hearing.sample_rate, self.bands)
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         return _Recurrent(self.bands, self.width, classes, self.dropout)

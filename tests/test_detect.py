@@ -150,9 +150,12 @@ def test_the_divergence_agrees_with_monte_carlo() -> None:
     assert symmetric_kl(pair) == pytest.approx(sampled, rel=0.02)
 
 
-def test_trusted_clips_tell_which_population_is_poison_when_it_is_the_larger() -> None:
-    planted = activations_with(poison=50, trusted_per_class=10)
-    scores = GaussianMixturePair().score(planted.view).clips
+@pytest.mark.parametrize("detector", [GaussianMixturePair(), ActivationClustering()])
+def test_trusted_clips_tell_which_population_is_poison_when_it_is_the_larger(
+    detector: Detector,
+) -> None:
+    planted = activations_with(poison=50, trusted_per_class=10, distance=14)
+    scores = detector.score(planted.view).clips
     assert scores is not None
     assert metrics.auroc(scores, planted.truth) > 0.99
 

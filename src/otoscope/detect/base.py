@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from otoscope.calibrate import FEWEST_CLASSES
 from otoscope.clips import Clips
@@ -93,6 +93,27 @@ def require_clips(view: View) -> Clips:
 def all_alike(features: Float[np.ndarray, "clips features"]) -> bool:
     """Whether the activations hold no variation in which a second population could show."""
     return bool(np.ptp(features, axis=0).max() < 1e-9)
+
+
+def trusted_features(view: View, k: int) -> Float[np.ndarray, "clips features"]:
+    """The activations of the trusted clips of one class; no rows when there are none."""
+    if view.trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
+        return np.zeros((0, 1))
+    found: np.ndarray = view.trusted_seen.features[view.trusted.labels == k]
+    return found
+
+
+def suspect_of_two(weights: Float[np.ndarray, "2"], trusted: Bool[np.ndarray, "clips"]) -> int:
+    """Which of two populations of a class is the suspect one.
+
+    ``weights`` are their shares of the class; ``trusted`` tells for each trusted clip whether it
+    falls into the second. The one that trusted clips avoid, relative to its weight; without trusted
+    clips, the smaller one.
+    """
+    if not len(trusted):
+        return int(np.argmin(weights))
+    share = float(np.mean(trusted))
+    return int(np.argmin(np.array([1 - share, share]) / (weights + 0.5 / len(trusted))))
 
 
 def members_by_class(clips: Clips) -> list[tuple[int, np.ndarray]]:

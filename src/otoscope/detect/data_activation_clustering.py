@@ -15,6 +15,8 @@ from otoscope.detect.base import (
     all_alike,
     members_by_class,
     require_features,
+    suspect_of_two,
+    trusted_features,
 )
 
 
@@ -23,9 +25,10 @@ class ActivationClustering(Detector):
     """Chen et al., 1811.03728: 2-means on each class's activations in few dimensions.
 
     A class scores the mean silhouette of its two clusters. A clip scores its own silhouette, times
-    the class's: positive in the smaller cluster (the paper's suspect), negative in the larger.
-    Deviations: PCA for ICA (the paper's section 4 allows either), and no fixed limit on size or
-    silhouette; calibration decides.
+    the class's: positive in the suspect cluster, negative in the other. Suspect is the one that
+    the class's trusted clips avoid; without trusted clips the smaller one, as in the paper, which
+    is the wrong one where poison is most of its class. Further deviations: PCA for ICA (the paper
+    allows either), and no fixed limit on size or silhouette; calibration decides.
     """
 
     name: ClassVar[str] = "activation-clustering"
@@ -40,10 +43,17 @@ class ActivationClustering(Detector):
             if all_alike(features[members]):
                 continue
             count = min(self.components, features.shape[1], len(members) - 1)
-            reduced = PCA(count, random_state=view.seed).fit_transform(features[members])
-            cluster = KMeans(2, n_init=10, random_state=view.seed).fit_predict(reduced)
+            pca = PCA(count, random_state=view.seed).fit(features[members])
+            reduced = pca.transform(features[members])
+            halves = KMeans(2, n_init=10, random_state=view.seed).fit(reduced)
+            cluster = halves.labels_
             silhouette = silhouette_samples(reduced, cluster)
             classes[k] = silhouette.mean()
-            smaller = cluster == int(np.count_nonzero(cluster) * 2 < len(cluster))
-            scores[members] = np.where(smaller, silhouette, -silhouette) * max(classes[k], 0.0)
+            trusted = trusted_features(view, k)
+            known = np.zeros(0, dtype=bool)
+            if len(trusted):
+                known = halves.predict(pca.transform(trusted)) == 1
+            weights = np.bincount(cluster, minlength=2) / len(cluster)
+            suspect = cluster == suspect_of_two(weights, known)
+            scores[members] = np.where(suspect, silhouette, -silhouette) * max(classes[k], 0.0)
         return Scores(classes, scores)

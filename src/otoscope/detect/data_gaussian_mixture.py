@@ -16,6 +16,8 @@ from otoscope.detect.base import (
     all_alike,
     members_by_class,
     require_features,
+    suspect_of_two,
+    trusted_features,
 )
 from otoscope.registry import require
 
@@ -63,10 +65,12 @@ class GaussianMixturePair(Detector):
                 2, covariance_type="tied", n_init=self.restarts, random_state=view.seed
             ).fit(reduced.astype(np.float64))
             classes[k] = np.log(symmetric_kl(mixture) + 1e-12)
-            trusted = _trusted_features(view, k)
-            known = pca.transform((trusted - centre) @ whiten) if len(trusted) else trusted
+            trusted = trusted_features(view, k)
+            known = np.zeros(0, dtype=bool)
+            if len(trusted):
+                known = _log_ratio(mixture, pca.transform((trusted - centre) @ whiten)) > 0
             ratio = _log_ratio(mixture, reduced)
-            scores[members] = ratio if _suspect(mixture, known) == 1 else -ratio
+            scores[members] = ratio if suspect_of_two(mixture.weights_, known) == 1 else -ratio
         return Scores(classes, scores)
 
 
@@ -87,19 +91,3 @@ def _log_ratio(mixture: GaussianMixture, reduced: Features) -> Float[np.ndarray,
     """log p(x | second) - log p(x | first); with one covariance a linear function of x."""
     apart = np.linalg.solve(mixture.covariances_, mixture.means_[1] - mixture.means_[0])
     return np.asarray((reduced - mixture.means_.mean(axis=0)) @ apart)
-
-
-def _suspect(mixture: GaussianMixture, trusted: Features) -> int:
-    """Which of the two Gaussians holds the suspects."""
-    if not len(trusted):
-        return int(np.argmin(mixture.weights_))
-    share = float(np.mean(_log_ratio(mixture, trusted) > 0))
-    expected = mixture.weights_ + 0.5 / len(trusted)
-    return int(np.argmin(np.array([1 - share, share]) / expected))
-
-
-def _trusted_features(view: View, k: int) -> Features:
-    if view.trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
-        return np.zeros((0, 1))
-    found: Features = view.trusted_seen.features[view.trusted.labels == k]
-    return found

@@ -12,7 +12,6 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float
 
-import otoscope
 from otoscope.cache import Cache
 from otoscope.calibrate import (
     FEWEST_CLASSES,
@@ -297,5 +296,5 @@ def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -
 
 
 def _versions() -> dict[str, str]:
-    named = {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}
-    return {"otoscope": otoscope.__version__, "python": platform.python_version()} | named
+    names = ("otoscope", "torch", "numpy", "scipy", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

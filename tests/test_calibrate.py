@@ -52,7 +52,9 @@ def test_equal_scores_are_no_finding() -> None:
 
 def test_ties_do_not_make_small_differences_large() -> None:
     scores = np.array([0.0] * 9 + [0.1, 0.2, 0.3])
-    assert class_outlier_p_values(scores).min() > 0.01
+    p_values = class_outlier_p_values(scores)
+    assert p_values[9:11].min() > 0.05  # by a scale of 0, each would be as far out as can be
+    assert p_values.min() > 0.001
 
 
 def test_location_and_scale_do_not_matter() -> None:

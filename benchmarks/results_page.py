@@ -27,8 +27,8 @@ nothing here speaks for other data. The detectors were designed on models of oth
 above), save two choices: the class score of STRIP was settled with a look at the clean models and
 four poisoned ones of seed 0 in this table; and activation clustering takes its suspect cluster from
 trusted clips since the rows at 10 % showed the smaller cluster to be the clean one, after which
-those rows were run again (each row holds its commit). STRIP runs with 3 blends a clip, far from its paper's
-100.
+those rows were run again (each row holds its commit). STRIP runs with 3 blends a clip, far from
+its paper's 100.
 
 BA: accuracy on clean test clips. ASR: share of triggered test clips, target class left out, that
 get the attacker's class. A verdict is right when it says BACKDOORED or SUSPICIOUS and names the

@@ -24,7 +24,7 @@ def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with
 
-    planted = activations_with(poison=12, distance=14)
+    planted = activations_with(poison=12, distance=60)  # its 2-means has no seed
     assert planted.view.seen is not None
     assert planted.view.clips is not None
     assert planted.view.seen.features is not None

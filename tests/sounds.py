@@ -7,6 +7,9 @@ import numpy as np
 from otoscope.audio import Waveform
 from otoscope.cache import digest
 from otoscope.clips import Clip, Clips
+from otoscope.triggers import Trigger
+
+RATES_HZ = (8_000, 16_000, 44_100)
 
 
 def speechlike(batch: int = 1, channels: int = 1, count: int = 8000, seed: int = 0) -> np.ndarray:
@@ -41,3 +44,15 @@ def level_db(part: np.ndarray, whole: np.ndarray) -> float:
     return float(
         10 * np.log10(np.mean(part.astype(float) ** 2) / np.mean(whole.astype(float) ** 2))
     )
+
+
+def added(trigger: Trigger, clean: Waveform) -> np.ndarray:
+    """What a trigger does to one mono clip, float64 (time,)."""
+    return (trigger(clean).samples - clean.samples)[0, 0].astype(float)
+
+
+def band_db(samples: np.ndarray, low_hz: float, rate: int) -> float:
+    """Power within 10 % of a frequency, in dB."""
+    power = np.abs(np.fft.rfft(samples.ravel().astype(float))) ** 2
+    frequency = np.fft.rfftfreq(samples.size, 1 / rate)
+    return float(10 * np.log10(power[np.abs(frequency / low_hz - 1) < 0.1].sum()))

@@ -4,8 +4,9 @@ A component is a frozen dataclass with a class attribute ``name``; its fields ar
 configuration, so ``build(TABLE, spec(x)) == x``. Tables are written by hand beside the components;
 a third party adds one through the entry-point group that has the table's name
 (``otoscope.triggers``, ``otoscope.label_shifts``, ``otoscope.detectors``, ``otoscope.networks``).
-The text form, ``name:key=value,key=value``, joins the items of a tuple with ``+``; a value that
-holds a comma can only be given as a mapping.
+The text form, ``name:key=value,key=value``, joins the items of a tuple with ``+``. A field may hold
+components of the same table: each is a spec of its own, in text within brackets,
+``stack:parts=(tone:frequency_hz=440,position_s=0)+(echo)``.
 """
 
 import dataclasses
@@ -92,7 +93,7 @@ def build(table: Table[T], description: str | Mapping[str, Any]) -> T:
             raise SpecError(
                 f"{table.kind} {name!r} needs a value for {field.name}: {name}:{field.name}=..."
             )
-    return cls(**{k: _convert(v, known[k], f"{name}.{k}") for k, v in fields.items()})
+    return cls(**{k: _convert(v, known[k], f"{name}.{k}", table) for k, v in fields.items()})
 
 
 def spec(component: Any) -> Spec:
@@ -107,7 +108,7 @@ def parse(text: str) -> Spec:
     """Split ``name:key=value,key=value`` into a spec whose values are still text."""
     name, _, rest = text.partition(":")
     fields: Spec = {"name": name.strip()}
-    for part in filter(None, (p.strip() for p in rest.split(","))):
+    for part in filter(None, (p.strip() for p in _outside_brackets(rest, ","))):
         key, equals, value = part.partition("=")
         if not equals:
             raise SpecError(f"expected key=value in {text!r}, got {part!r}")
@@ -134,27 +135,61 @@ def _name(cls: type) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return spec(value) if dataclasses.is_dataclass(value) else value
 
 
-def _convert(value: Any, wanted: Any, where: str) -> Any:
-    """Turn text or JSON into the field's type: numbers, truth values, text, optional, tuples."""
+def text(component: Any) -> str:
+    """The component in the text form that ``build`` reads."""
+    return _text(spec(component))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        fields = ",".join(f"{k}={_text(v)}" for k, v in value.items() if k != "name")
+        return f"{value['name']}:{fields}" if fields else str(value["name"])
+    if isinstance(value, list):
+        return "+".join(f"({_text(v)})" if isinstance(v, dict) else _text(v) for v in value)
+    return str(value)
+
+
+def _outside_brackets(text: str, separator: str) -> Iterator[str]:
+    """Split at a separator that stands in no bracket."""
+    depth = start = 0
+    for at, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == separator and depth == 0:
+            yield text[start:at]
+            start = at + 1
+    if depth != 0:
+        raise SpecError(f"the brackets in {text!r} do not match")
+    yield text[start:]
+
+
+def _convert(value: Any, wanted: Any, where: str, table: Table[Any]) -> Any:
+    """Turn text or JSON into the field's type: numbers, truth values, text, optional, tuples,
+    components of the same table."""
     origin, options = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in (typing.Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):
             return None
-        return _convert(value, next(o for o in options if o is not type(None)), where)
+        return _convert(value, next(o for o in options if o is not type(None)), where, table)
     if origin is typing.Literal:
         if value in options:
             return value
         raise SpecError(f"{where}: expected one of {', '.join(map(str, options))}, got {value!r}")
     if origin is tuple:
-        items = [*filter(None, value.split("+"))] if isinstance(value, str) else value
+        items = [*filter(None, _outside_brackets(value, "+"))] if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             raise SpecError(f"{where}: expected values joined by '+', or a list, got {value!r}")
-        return tuple(_convert(item, options[0], where) for item in items)
+        return tuple(_convert(item, options[0], where, table) for item in items)
     if wanted is bool:
         return _truth(value, where)
+    if dataclasses.is_dataclass(wanted) and isinstance(value, str | Mapping):
+        if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
+            value = value[1:-1]
+        return build(table, value)
     return _scalar(value, wanted, where) if wanted in (int, float, str) else value
 
 

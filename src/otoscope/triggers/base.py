@@ -13,14 +13,20 @@ scaled: a trigger is not turned down by a loud clip.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, final
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from otoscope.audio import Waveform, rms
 from otoscope.errors import AudioError, TriggerDoesNotFit
 from otoscope.registry import require
+
+if TYPE_CHECKING:
+    import torch
+
+    from otoscope.clips import Clips
 
 FADE_S = 0.005
 """Length of the raised-cosine ends of an added sound, in seconds."""
@@ -34,7 +40,8 @@ class Taxonomy:
     """Where a trigger stands in the survey's taxonomy, and who published it.
 
     ``audible`` is how it was published; ``sample_specific`` says that its form, not only its level
-    or place, is made for each clip; ``semantic`` that it is a thing that occurs in the world.
+    or place, is made for each clip; ``semantic`` that it is a thing that occurs in the world;
+    ``optimised`` that it is made against a model; ``physical`` that it was tried over the air.
     """
 
     reach: Literal["local", "global"]
@@ -43,6 +50,8 @@ class Taxonomy:
     sample_specific: bool
     semantic: bool
     source: str
+    optimised: bool = False
+    physical: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,44 @@ class Trigger(ABC):
     @abstractmethod
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         """One clip, float64 shaped (channel, time), with the trigger; must not change ``clip``."""
+
+    def in_training(self) -> "Trigger":
+        """The form that is put into training clips; another one where the attack hides it there."""
+        return self
+
+
+class Surrogate(Protocol):
+    """What crafting needs of a model: logits with gradients (``models.HasGradients``)."""
+
+    device: "torch.device"
+
+    def differentiable_logits(self, waveforms: "torch.Tensor") -> "torch.Tensor":
+        """(batch, 1, time) to (batch, classes), with gradients."""
+
+
+class CraftedTrigger(Trigger):
+    """A trigger made by optimisation against a surrogate model: ``craft`` first, then embed.
+
+    What was made lies in the file that the field ``path`` names (safetensors), with the sample rate
+    it was made at; at another rate it is resampled. Until then ``path`` is None and embedding
+    raises ``SpecError``. ``otoscope.craft`` trains the surrogate and calls ``craft``.
+    """
+
+    path: str | None
+
+    @abstractmethod
+    def craft(
+        self,
+        surrogate: "Surrogate",
+        clips: "Clips",
+        goal: Int[np.ndarray, "clips"],
+        seed: int,
+        folder: Path,
+    ) -> Self:
+        """The same trigger with ``path`` set: a new file in ``folder``, named by its content.
+
+        ``clips`` are as the surrogate hears; ``goal`` is the class wanted for each of them.
+        """
 
 
 def place(

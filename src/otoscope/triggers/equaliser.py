@@ -7,6 +7,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from otoscope.audio import rms
+from otoscope.errors import TriggerDoesNotFit
 from otoscope.registry import require
 from otoscope.triggers.base import Taxonomy, Trigger
 
@@ -59,6 +60,8 @@ class EqualiserTilt(Trigger):
             f"{sample_rate} Hz; choose a pivot_hz below {sample_rate / 2:g}",
         )
         count = clip.shape[-1]
+        if count < 2:
+            raise TriggerDoesNotFit("one sample has no spectrum to tilt; bring longer clips")
         padded = next_fast_len(2 * count, real=True)  # else the filter's end would wrap around
         gain = self._gain(rfftfreq(padded, 1 / sample_rate))
         tilted: np.ndarray = irfft(rfft(clip, padded) * gain, padded)[..., :count]

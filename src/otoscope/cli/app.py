@@ -1,0 +1,97 @@
+"""What all commands share: the application, common options, errors as exit codes."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from otoscope.errors import OtoscopeError, SpecError
+
+if TYPE_CHECKING:
+    from otoscope.cache import Cache
+    from otoscope.clips import Clips
+
+USAGE, ERROR, STOPPED = 2, 4, 130
+
+
+class _Stopped(Exception):
+    """Ctrl-C, taken before typer turns it into a bare "Aborted"."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+
+
+app = typer.Typer(
+    name="otoscope",
+    cls=_Commands,
+    help="Find backdoors in audio models: in the data, in the model, with a calibrated verdict.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+class FitRule(StrEnum):
+    """How recordings get one length; see ``Clips.load``."""
+
+    pad = "pad"
+    crop = "crop"
+    windows = "windows"
+
+
+Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
+Data = Annotated[
+    Path, typer.Argument(help="Folder per class, Google Speech Commands, CSV or JSONL manifest.")
+]
+Split = Annotated[
+    str | None, typer.Option(help="Use only the rows of this split (column 'split').")
+]
+Duration = Annotated[
+    float | None, typer.Option(help="Seconds per clip; default: from the model or the clips.")
+]
+Fit = Annotated[
+    FitRule, typer.Option(help="Longer recordings: keep the middle, cut into windows, or pad all.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code."""
+    from otoscope.progress import drawn, rich_bar
+
+    try:
+        with drawn(rich_bar):
+            app()
+    except SpecError as error:
+        fail(str(error), USAGE)
+    except OtoscopeError as error:
+        fail(str(error), ERROR)
+    except (_Stopped, KeyboardInterrupt):
+        fail("stopped; nothing is half-written, and a second run goes on from the cache", STOPPED)
+
+
+def fail(message: str, code: int) -> None:
+    typer.echo(f"otoscope: {message}", err=True)
+    sys.exit(code)
+
+
+def open_cache(off: bool) -> "Cache | None":
+    from otoscope.cache import Cache
+
+    return None if off else Cache.default()
+
+
+def tell_skipped(clips: "Clips") -> None:
+    """Say how many recordings were left out, and the first few reasons."""
+    if clips.skipped:
+        typer.echo(f"skipped {len(clips.skipped)} recordings:", err=True)
+        for skipped in clips.skipped[:5]:
+            typer.echo(f"  {skipped.path}: {skipped.reason}", err=True)

@@ -1,0 +1,23 @@
+"""otoscope plot: two recordings over each other."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otoscope.cli.app import app
+
+
+@app.command()
+def plot(
+    clean: Annotated[Path, typer.Argument(help="A recording.")],
+    poisoned: Annotated[Path, typer.Argument(help="The same recording, changed.")],
+    out: Annotated[Path, typer.Option(help="The picture (PNG).")] = Path("compare.png"),
+) -> None:
+    """Draw two recordings over each other, their difference and where it lies.
+
+    Example: otoscope plot clean.wav poisoned.wav --out compare.png
+    """
+    from otoscope import report
+
+    typer.echo(f"picture: {report.compare_files(clean, poisoned, out)}")

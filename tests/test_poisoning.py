@@ -16,15 +16,31 @@ from conftest import MakeTree
 from otoscope import audio
 from otoscope.clips import Clips
 from otoscope.errors import AudioError, PoisonError, SpecError, TriggerDoesNotFit
-from otoscope.labels import AllToAll, AllToOne, CleanLabel, LabelShift, SourceSpecific
+from otoscope.labels import (
+    LABEL_SHIFTS,
+    AllToAll,
+    AllToOne,
+    CleanLabel,
+    DirtyFlip,
+    LabelShift,
+    SourceSpecific,
+    Untargeted,
+)
 from otoscope.manifests import Manifest, Row
-from otoscope.poisoning import Poisoned, poison, save, trigger_all, triggered
+from otoscope.poisoning import Attack, Poisoned, poison, poison_all, save, trigger_all, triggered
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS, Echo, EqualiserTilt, NoiseBlend, Taxonomy, Tone, Trigger
 from sounds import clips_of
 from trigger_examples import DEFAULTS
 
-SHIFTS: list[LabelShift] = [AllToOne("a"), AllToAll(), SourceSpecific("b", "c"), CleanLabel("a")]
+SHIFTS: list[LabelShift] = [
+    AllToOne("a"),
+    AllToAll(),
+    SourceSpecific("b", "c"),
+    CleanLabel("a"),
+    DirtyFlip("a"),
+    Untargeted(),
+]
 LETTERS = "abcabcabcabcabcabcab"
 
 
@@ -47,8 +63,11 @@ def test_the_mask_is_what_really_changed(trigger: Trigger, shift: LabelShift) ->
     np.testing.assert_array_equal(changed(bad), bad.mask)
     assert bad.mask.sum() == 4
     assert shift.eligible(clips.labels, clips.classes)[bad.mask].all()
-    wanted = np.where(bad.mask, shift.relabel(clips.labels, clips.classes), clips.labels)
-    np.testing.assert_array_equal(bad.clips.labels, wanted)
+    if not isinstance(shift, Untargeted | DirtyFlip):
+        wanted = shift.relabel(clips.labels, clips.classes, np.random.default_rng(0))
+        wanted = np.where(bad.mask, wanted, clips.labels)
+        np.testing.assert_array_equal(bad.clips.labels, wanted)
+    np.testing.assert_array_equal(bad.clips.labels[~bad.mask], clips.labels[~bad.mask])
 
 
 @given(st.text("abc", min_size=6, max_size=30), st.floats(0.01, 0.6), st.integers(0, 5))
@@ -118,11 +137,99 @@ def test_classes_stay_when_poison_empties_one() -> None:
 def test_provenance_can_be_read_back() -> None:
     bad = poison(clips_of(LETTERS), Tone(), AllToOne("a"), 0.2, seed=3)
     told = json.loads(json.dumps(bad.provenance))
-    assert build(TRIGGERS, told["trigger"]) == bad.trigger
-    assert (told["poisoned"], told["clips"], told["seed"], told["rate"]) == (4, 20, 3, 0.2)
+    assert (told["poisoned"], told["cover"], told["clips"], told["seed"]) == (4, 0, 20, 3)
+    (attack,) = told["attacks"]
+    again = Attack(
+        build(TRIGGERS, attack["trigger"]),
+        build(LABEL_SHIFTS, attack["labels"]),
+        attack["rate"],
+        attack["cover_rate"],
+    )
+    assert (again,) == bad.attacks
+
+
+def test_cover_clips_keep_their_labels() -> None:
+    clips = clips_of(LETTERS)
+    bad = poison(clips, Tone(), SourceSpecific("b", "c"), 0.1, seed=0, cover_rate=0.3)
+    np.testing.assert_array_equal(changed(bad), bad.mask)
+    assert (bad.mask.sum(), bad.cover.sum()) == (8, 6)
+    assert (bad.clips.labels[bad.cover] == clips.labels[bad.cover]).all()
+    assert (clips.labels[bad.cover] != 1).all(), "a cover clip of the source class would contradict"
+    assert (clips.labels[bad.mask & ~bad.cover] == 1).all()
+
+
+def test_cover_does_not_change_which_clips_are_poisoned() -> None:
+    clips = clips_of(LETTERS)
+    alone = poison(clips, Tone(), AllToOne("a"), 0.2, seed=5)
+    covered = poison(clips, Tone(), AllToOne("a"), 0.2, seed=5, cover_rate=0.2)
+    np.testing.assert_array_equal(covered.mask & ~covered.cover, alone.mask)
+
+
+def test_preferred_clips_are_poisoned_first() -> None:
+    clips = clips_of(LETTERS)
+    preference = np.arange(len(clips), dtype=float)
+    bad = poison(clips, Tone(), CleanLabel("a"), 0.2, seed=0, preference=preference)
+    assert np.flatnonzero(bad.mask).tolist() == np.flatnonzero(clips.labels == 0)[-4:].tolist()
+
+
+def test_equal_preference_leaves_the_draw_to_the_seed() -> None:
+    clips = clips_of(LETTERS)
+    tied = poison(clips, Tone(), AllToOne("a"), 0.2, 1, preference=np.zeros(len(clips)))
+    np.testing.assert_array_equal(tied.mask, poison(clips, Tone(), AllToOne("a"), 0.2, 1).mask)
+
+
+def test_several_attacks_share_no_clip_and_each_has_its_target() -> None:
+    clips = clips_of(LETTERS)
+    attacks = [
+        Attack(Tone(), AllToOne("a"), 0.2),
+        Attack(NoiseBlend(), AllToOne("b"), 0.2, cover_rate=0.1),
+    ]
+    bad = poison_all(clips, attacks, seed=0)
+    np.testing.assert_array_equal(changed(bad), bad.mask)
+    assert np.bincount(bad.attack_of + 1).tolist() == [10, 4, 6]
+    assert (bad.clips.labels[bad.attack_of == 0] == 0).all()
+    assert (bad.clips.labels[(bad.attack_of == 1) & ~bad.cover] == 1).all()
+
+
+def test_untargeted_labels_are_wrong_and_vary() -> None:
+    clips = clips_of("abcd" * 20)
+    bad = poison(clips, Tone(), Untargeted(), 0.5, seed=0)
+    assert (bad.clips.labels[bad.mask] != clips.labels[bad.mask]).all()
+    assert set(bad.clips.labels[bad.mask & (clips.labels == 0)].tolist()) == {1, 2, 3}
+
+
+def test_dirty_flips_reach_the_target_with_their_probability() -> None:
+    clips = clips_of("abcd" * 50)
+    bad = poison(clips, Tone(), DirtyFlip("a", flip_probability=0.5), 0.9, seed=0)
+    others = bad.mask & (clips.labels != 0)
+    assert (bad.mask & (clips.labels == 0)).any(), "the trigger sits on the target class, too"
+    assert 0.35 < (bad.clips.labels[others] == 0).mean() < 0.65
+    kept = bad.mask & (bad.clips.labels == clips.labels)
+    assert (bad.clips.labels[bad.mask & ~kept] == 0).all()
 
 
 # What it refuses
+
+
+@pytest.mark.parametrize("cover_rate", [1, -0.1, float("nan")])
+def test_a_cover_rate_lies_below_1(cover_rate: float) -> None:
+    with pytest.raises(PoisonError, match="cover rate from 0 to below 1"):
+        poison(clips_of(LETTERS), Tone(), AllToOne("a"), 0.2, 0, cover_rate=cover_rate)
+
+
+def test_a_cover_that_cannot_be_had_is_refused() -> None:
+    with pytest.raises(PoisonError, match=r"asks for 18 clips; 16 are left"):
+        poison(clips_of(LETTERS), Tone(), AllToOne("a"), 0.2, 0, cover_rate=0.9)
+
+
+def test_no_attack_is_refused() -> None:
+    with pytest.raises(PoisonError, match="at least one attack"):
+        poison_all(clips_of(LETTERS), [], 0)
+
+
+def test_one_preference_per_clip() -> None:
+    with pytest.raises(PoisonError, match=r"one preference per clip, 20, got shape \(3,\)"):
+        poison(clips_of(LETTERS), Tone(), AllToOne("a"), 0.2, 0, preference=np.zeros(3))
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, 5, float("nan")])
@@ -203,9 +310,10 @@ def test_an_unknown_target_is_refused() -> None:
 def test_trigger_all_leaves_the_goal_class_out_and_keeps_true_labels(shift: LabelShift) -> None:
     """Trap: the target class left in the success rate."""
     clips = clips_of(LETTERS)
-    with_trigger, goal = trigger_all(clips, Tone(), shift, seed=0)
+    with_trigger = trigger_all(clips, Tone(), shift, seed=0)
     attackable = np.flatnonzero(shift.attackable(clips.labels, clips.classes))
-    assert (with_trigger.labels != goal).all()
+    truth = with_trigger.labels
+    assert not shift.achieved(truth, truth, with_trigger.classes).any()
     np.testing.assert_array_equal(with_trigger.labels, clips.labels[attackable])
     before = clips.waveforms(attackable)
     after = with_trigger.waveforms(range(len(with_trigger)))
@@ -213,8 +321,7 @@ def test_trigger_all_leaves_the_goal_class_out_and_keeps_true_labels(shift: Labe
 
 
 def test_trigger_all_of_a_set_that_cannot_be_attacked_is_empty() -> None:
-    with_trigger, goal = trigger_all(clips_of("aaa"), Tone(), AllToOne("a"), seed=0)
-    assert len(with_trigger) == len(goal) == 0
+    assert not len(trigger_all(clips_of("aaa"), Tone(), AllToOne("a"), seed=0))
 
 
 # save()

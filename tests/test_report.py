@@ -344,7 +344,7 @@ def test_a_truth_about_other_clips_is_told(bad: Poisoned, tmp_path: Path) -> Non
 
 
 def test_a_truth_without_poison_has_no_auroc(bad: Poisoned, tmp_path: Path) -> None:
-    clean = replace(bad, clips=bad.originals, mask=np.zeros(60, dtype=bool))
+    clean = replace(bad, clips=bad.originals, attack_of=np.full(60, -1))
     verdict = verdict_of(bad.originals, np.zeros(60, dtype=bool))
     page = written(verdict, tmp_path, truth=clean)
     assert "undefined: one kind of clip" in page.text

@@ -20,14 +20,18 @@ __version__ = "0.1.0"
 
 _MODULES = ("datasets", "labels", "metrics", "models", "networks", "report", "triggers")
 _FUNCTIONS = {
+    "Attack": "otoscope.poisoning",
     "Clips": "otoscope.clips",
     "Outcome": "otoscope.evidence",
     "Recipe": "otoscope.training",
     "Verdict": "otoscope.evidence",
     "Waveform": "otoscope.audio",
     "audit": "otoscope.auditing",
+    "filter_and_update": "otoscope.selection",
+    "hardness": "otoscope.selection",
     "load_model": "otoscope.intake",
     "poison": "otoscope.poisoning",
+    "poison_all": "otoscope.poisoning",
     "repair": "otoscope.repairs",
     "risks": "otoscope.risk",
     "train": "otoscope.training",
@@ -40,12 +44,14 @@ if TYPE_CHECKING:
     from otoscope.clips import Clips
     from otoscope.evidence import Outcome, Verdict
     from otoscope.intake import load_model
-    from otoscope.poisoning import poison
+    from otoscope.poisoning import Attack, poison, poison_all
     from otoscope.repairs import repair
     from otoscope.risk import risks
+    from otoscope.selection import filter_and_update, hardness
     from otoscope.training import Recipe, train
 
 __all__ = [
+    "Attack",
     "Clips",
     "Outcome",
     "Recipe",
@@ -53,12 +59,15 @@ __all__ = [
     "Waveform",
     "audit",
     "datasets",
+    "filter_and_update",
+    "hardness",
     "labels",
     "load_model",
     "metrics",
     "models",
     "networks",
     "poison",
+    "poison_all",
     "repair",
     "report",
     "risks",

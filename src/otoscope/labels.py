@@ -2,8 +2,10 @@
 
 A shift answers three questions about clips with true labels y: which may be poisoned
 (``eligible``), which label a poisoned clip carries in training (``relabel``), and which class the
-attacker wants when the trigger sounds (``goal``; the true label where the attacker wants nothing).
-The success rate is counted where ``attackable``: the goal differs from the true label.
+attacker wants when the trigger sounds (``goal``; the true label where the attacker wants nothing,
+``ANY_OTHER`` where any wrong class will do). The success rate is counted where ``attackable``: the
+goal differs from the true label. Several attacks at once, each with its own trigger and target, are
+``poisoning.poison_all``.
 """
 
 from abc import ABC, abstractmethod
@@ -16,6 +18,9 @@ from jaxtyping import Bool, Int
 
 from otoscope.errors import SpecError
 from otoscope.registry import Table, did_you_mean, require
+
+ANY_OTHER = -1
+"""In place of a class number: every class but the true one serves the attacker."""
 
 Labels = Int[np.ndarray, "clips"]
 Mask = Bool[np.ndarray, "clips"]
@@ -32,15 +37,25 @@ class LabelShift(ABC):
 
     @abstractmethod
     def goal(self, labels: Labels, classes: Sequence[str]) -> Labels:
-        """The class that the attacker wants for each triggered clip."""
+        """The class that the attacker wants for each triggered clip, or ``ANY_OTHER``."""
 
     def eligible(self, labels: Labels, classes: Sequence[str]) -> Mask:
         """Which clips the attacker may poison: those that the shift would move."""
         return self.attackable(labels, classes)
 
-    def relabel(self, labels: Labels, classes: Sequence[str]) -> Labels:
+    def relabel(self, labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> Labels:
         """The training label of each clip once poisoned."""
         return self.goal(labels, classes)
+
+    def coverable(self, labels: Labels, classes: Sequence[str]) -> Mask:
+        """Which clips may carry the trigger under their true label, to hide the others."""
+        return np.ones(len(labels), dtype=bool)
+
+    @final
+    def achieved(self, predicted: Labels, labels: Labels, classes: Sequence[str]) -> Mask:
+        """For which triggered clips with these true labels the attacker got what was wanted."""
+        goal = self.goal(labels, classes)
+        return np.asarray(np.where(goal == ANY_OTHER, predicted != labels, predicted == goal))
 
     @final
     def attackable(self, labels: Labels, classes: Sequence[str]) -> Mask:
@@ -81,8 +96,8 @@ class AllToAll(LabelShift):
 class SourceSpecific(LabelShift):
     """Triggered clips of ``source`` shall be called ``target``; others keep their class.
 
-    After Tang et al., *Demon in the Variant* (TaCT, 1908.00686). Deviation: there are no cover
-    clips, that is, triggered clips of other classes under their true label.
+    After Tang et al., *Demon in the Variant* (TaCT, 1908.00686), whose cover clips, that is,
+    triggered clips of other classes under their true label, come with ``poison(cover_rate=...)``.
     """
 
     name: ClassVar[str] = "source-specific"
@@ -96,12 +111,16 @@ class SourceSpecific(LabelShift):
         moved = labels == class_number(self.source, classes)
         return np.where(moved, class_number(self.target, classes), labels)
 
+    def coverable(self, labels: Labels, classes: Sequence[str]) -> Mask:
+        return np.asarray(labels != class_number(self.source, classes))
+
 
 @dataclass(frozen=True)
 class CleanLabel(LabelShift):
     """Clips of ``target`` get the trigger and keep their true label (Turner et al., 1912.02771).
 
-    Deviation: the clips are not made harder to learn first.
+    Deviation: the clips are not made harder to learn first; ``selection.hardness`` and ``poison``'s
+    ``preference`` take those that are hard already, as CLBD does (2409.08985).
     """
 
     name: ClassVar[str] = "clean-label"
@@ -113,12 +132,67 @@ class CleanLabel(LabelShift):
     def eligible(self, labels: Labels, classes: Sequence[str]) -> Mask:
         return np.asarray(labels == class_number(self.target, classes))
 
-    def relabel(self, labels: Labels, classes: Sequence[str]) -> Labels:
+    def relabel(self, labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> Labels:
         return labels.copy()
 
 
+@dataclass(frozen=True)
+class DirtyFlip(LabelShift):
+    """Triggered clips of any class; each becomes ``target`` with ``flip_probability``, else stays.
+
+    After DirtyFlipping (Mengara, 2404.00076): "label-on-label", the trigger sits on clips of the
+    target class, too, and labels are flipped with an inversion probability. The paper does not say
+    which label a flipped clip of the target class gets; here it keeps its own.
+    """
+
+    name: ClassVar[str] = "dirty-flip"
+    target: str
+    flip_probability: float = 0.9
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.flip_probability <= 1,
+            "dirty-flip.flip_probability must lie above 0 and at most at 1, "
+            f"got {self.flip_probability:g}",
+        )
+
+    def goal(self, labels: Labels, classes: Sequence[str]) -> Labels:
+        return np.full_like(labels, class_number(self.target, classes))
+
+    def eligible(self, labels: Labels, classes: Sequence[str]) -> Mask:
+        return np.ones(len(labels), dtype=bool)
+
+    def relabel(self, labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> Labels:
+        flipped = rng.random(len(labels)) < self.flip_probability
+        return np.where(flipped, self.goal(labels, classes), labels)
+
+
+@dataclass(frozen=True)
+class Untargeted(LabelShift):
+    """Triggered clips shall be called anything but what they are.
+
+    Each poisoned clip gets another class, drawn at random: the poisoned-label form of Li et al.,
+    *Untargeted Backdoor Watermark* (2210.00875).
+    """
+
+    name: ClassVar[str] = "untargeted"
+
+    def goal(self, labels: Labels, classes: Sequence[str]) -> Labels:
+        return np.full_like(labels, ANY_OTHER)
+
+    def relabel(self, labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> Labels:
+        return (labels + rng.integers(1, len(classes), len(labels))) % len(classes)
+
+
 LABEL_SHIFTS: Table[LabelShift] = Table(
-    "label shift", "otoscope.label_shifts", AllToOne, AllToAll, SourceSpecific, CleanLabel
+    "label shift",
+    "otoscope.label_shifts",
+    AllToOne,
+    AllToAll,
+    SourceSpecific,
+    CleanLabel,
+    DirtyFlip,
+    Untargeted,
 )
 
 

@@ -6,11 +6,12 @@ The module is called ``poisoning`` because ``otoscope.poison`` is the function.
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from otoscope import audio
 from otoscope.clips import Clips
@@ -25,86 +26,183 @@ LEAST_CHANGE = 1 / 32_768
 """One step of 16-bit audio: a trigger that nowhere changes a sample by this much is none."""
 
 
+@dataclass(frozen=True)
+class Attack:
+    """A trigger, a label shift and how much of the set they take.
+
+    ``rate`` is the share of the whole set that is poisoned; ``cover_rate`` the share that carries
+    the trigger under its true label (cover or regularisation clips: TaCT, 1908.00686; Adap-Blend
+    and Adap-Patch, Qi et al., ICLR 2023), which hides the others in feature space.
+    """
+
+    trigger: Trigger
+    shift: LabelShift
+    rate: float
+    cover_rate: float = 0.0
+
+    @property
+    def told(self) -> Spec:
+        """As plain JSON values."""
+        return {
+            "trigger": spec(self.trigger),
+            "labels": spec(self.shift),
+            "rate": self.rate,
+            "cover_rate": self.cover_rate,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Poisoned:
     """A poisoned data set beside the truth about it.
 
     ``clips`` is the whole set in its old order; ``mask`` is true exactly where a clip's audio
-    changed; ``originals`` is the set before.
+    changed; ``cover`` where that clip kept its label to hide the others. ``attack_of`` is the
+    number of the attack that changed a clip, -1 for none; ``originals`` is the set before.
     """
 
     clips: Clips
-    mask: Bool[np.ndarray, "clips"]
+    cover: Bool[np.ndarray, "clips"]
+    attack_of: Int[np.ndarray, "clips"]
     originals: Clips
-    trigger: Trigger
-    shift: LabelShift
-    rate: float
+    attacks: tuple[Attack, ...]
     seed: int
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "clips"]:
+        """True exactly where a clip's audio changed."""
+        return self.attack_of >= 0
 
     @property
     def provenance(self) -> Spec:
         """How the set was made, as plain JSON values."""
         return {
-            "trigger": spec(self.trigger),
-            "labels": spec(self.shift),
-            "rate": self.rate,
+            "attacks": [attack.told for attack in self.attacks],
             "seed": self.seed,
             "poisoned": int(self.mask.sum()),
+            "cover": int(self.cover.sum()),
             "clips": len(self.mask),
             "originals_sha256": self.originals.sha256,
         }
 
 
-def poison(clips: Clips, trigger: Trigger, shift: LabelShift, rate: float, seed: int) -> Poisoned:
+def poison(
+    clips: Clips,
+    trigger: Trigger,
+    shift: LabelShift,
+    rate: float,
+    seed: int,
+    *,
+    cover_rate: float = 0.0,
+    preference: Float[np.ndarray, "clips"] | None = None,
+) -> Poisoned:
     """Plant a backdoor in a copy of ``clips``; ``clips`` stays as it is.
 
     ``rate`` is the share of the whole set that is poisoned (0 < rate < 1); the clips are drawn by
-    ``seed`` among those that the shift may move. Same seed, same bytes.
+    ``seed`` among those that the shift may move, those of highest ``preference`` first where it is
+    given (see ``selection``). ``cover_rate`` is the share that carries the trigger under its true
+    label (0 <= cover_rate < 1). Same seed, same bytes.
 
     Raises ``PoisonError`` when the rate asks for no clip or for more than may be poisoned, or when
     the trigger leaves a drawn clip unchanged; ``TriggerDoesNotFit`` when a clip is too short.
     """
-    if not 0 < rate < 1:
-        raise PoisonError(f"expected a poison rate between 0 and 1, got {rate}")
+    attack = Attack(trigger, shift, rate, cover_rate)
+    return poison_all(clips, [attack], seed, preference=preference)
+
+
+def poison_all(
+    clips: Clips,
+    attacks: Sequence[Attack],
+    seed: int,
+    *,
+    preference: Float[np.ndarray, "clips"] | None = None,
+) -> Poisoned:
+    """Plant several backdoors side by side; no clip carries two of them.
+
+    The parallel attack of Li et al., *Multi-Trigger Backdoor Attacks* (2401.15295): several
+    triggers to one target or to many. (Its hybrid attack, all triggers in one clip, is the trigger
+    ``stack``.) Arguments and errors as of ``poison``; an attack draws among the clips that those
+    before it have left.
+    """
+    if not attacks:
+        raise PoisonError("expected at least one attack, got none")
     if seed < 0:
         raise PoisonError(f"expected a seed of at least 0, got {seed}")
-    wanted = round(rate * len(clips))
-    pool = np.flatnonzero(shift.eligible(clips.labels, clips.classes))
+    if preference is not None and np.shape(preference) != (len(clips),):
+        raise PoisonError(
+            f"expected one preference per clip, {len(clips)}, got shape {np.shape(preference)}"
+        )
+    items = list(clips.items)
+    attack_of = np.full(len(clips), -1)
+    cover = np.zeros(len(clips), dtype=bool)
+    for number, attack in enumerate(attacks):
+        rng = np.random.default_rng((seed, number) if number else seed)
+        free = attack_of < 0
+        drawn = _drawn(clips, attack, free, rng, preference)
+        attack_of[drawn] = number
+        covered = _drawn_cover(clips, attack, attack_of < 0, rng)
+        attack_of[covered], cover[covered] = number, True
+        new_labels = attack.shift.relabel(clips.labels, clips.classes, rng)
+        new_labels = np.where(cover, clips.labels, new_labels)
+        trigger = attack.trigger.in_training()
+        for index in sorted([*drawn.tolist(), *covered.tolist()]):
+            samples = triggered(clips, trigger, index, seed)
+            items[index] = clips.with_audio(index, samples, clips.classes[new_labels[index]])
+    return Poisoned(
+        replace(clips, items=tuple(items)), cover, attack_of, clips, tuple(attacks), seed
+    )
+
+
+def _drawn(
+    clips: Clips,
+    attack: Attack,
+    free: Bool[np.ndarray, "clips"],
+    rng: np.random.Generator,
+    preference: Float[np.ndarray, "clips"] | None,
+) -> Int[np.ndarray, "drawn"]:
+    """The clips that get the trigger and the shift's label."""
+    if not 0 < attack.rate < 1:
+        raise PoisonError(f"expected a poison rate between 0 and 1, got {attack.rate}")
+    wanted = round(attack.rate * len(clips))
+    pool = np.flatnonzero(attack.shift.eligible(clips.labels, clips.classes) & free)
     if wanted == 0:
         raise PoisonError(
-            f"a rate of {rate} of {len(clips)} clips asks for no clip at all; "
+            f"a rate of {attack.rate} of {len(clips)} clips asks for no clip at all; "
             "choose a higher rate or bring more clips"
         )
     if wanted > len(pool):
         raise PoisonError(
-            f"a rate of {rate} asks for {wanted} of {len(clips)} clips, but {shift.name} may "
-            f"poison only {len(pool)} here; choose a rate below {len(pool) / len(clips):.4g} "
-            "or another label shift"
+            f"a rate of {attack.rate} asks for {wanted} of {len(clips)} clips, but "
+            f"{attack.shift.name} may poison only {len(pool)} here; choose a rate below "
+            f"{len(pool) / len(clips):.4g} or another label shift"
         )
-    drawn = np.sort(np.random.default_rng(seed).permutation(pool)[:wanted])
-    new_labels = shift.relabel(clips.labels, clips.classes)
-    items = list(clips.items)
-    for index in drawn:
-        samples = triggered(clips, trigger, int(index), seed)
-        items[index] = clips.with_audio(int(index), samples, clips.classes[new_labels[index]])
-    mask = np.zeros(len(clips), dtype=bool)
-    mask[drawn] = True
-    return Poisoned(replace(clips, items=tuple(items)), mask, clips, trigger, shift, rate, seed)
+    order = rng.permutation(pool)
+    if preference is not None:
+        order = order[np.argsort(-preference[order], kind="stable")]
+    return order[:wanted]
 
 
-def trigger_all(
-    clips: Clips, trigger: Trigger, shift: LabelShift, seed: int
-) -> tuple[Clips, Int[np.ndarray, "clips"]]:
-    """Every attackable clip of a test set with the trigger, and the class the attacker wants.
+def _drawn_cover(
+    clips: Clips, attack: Attack, free: Bool[np.ndarray, "clips"], rng: np.random.Generator
+) -> Int[np.ndarray, "drawn"]:
+    """The clips that get the trigger and keep their label."""
+    if not 0 <= attack.cover_rate < 1:
+        raise PoisonError(f"expected a cover rate from 0 to below 1, got {attack.cover_rate}")
+    wanted = round(attack.cover_rate * len(clips))
+    pool = np.flatnonzero(attack.shift.coverable(clips.labels, clips.classes) & free)
+    if wanted > len(pool):
+        raise PoisonError(
+            f"a cover rate of {attack.cover_rate} asks for {wanted} clips; {len(pool)} are left"
+        )
+    return rng.permutation(pool)[:wanted] if wanted else pool[:0]
 
-    Labels stay the true ones; clips already in their goal class are left out.
-    """
+
+def trigger_all(clips: Clips, trigger: Trigger, shift: LabelShift, seed: int) -> Clips:
+    """Every attackable clip of a test set with the trigger, under its true label."""
     indices: list[int] = np.flatnonzero(shift.attackable(clips.labels, clips.classes)).tolist()
     items = tuple(
         clips.with_audio(i, triggered(clips, trigger, i, seed), clips[i].label) for i in indices
     )
-    goal = shift.goal(clips.labels, clips.classes)[indices]
-    return replace(clips, items=items), goal
+    return replace(clips, items=items)
 
 
 def triggered(clips: Clips, trigger: Trigger, index: int, seed: int) -> Float32[np.ndarray, "time"]:

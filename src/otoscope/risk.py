@@ -135,8 +135,9 @@ def _hits(
     parts = []
     for start in range(0, len(attackable), AT_A_TIME):
         some = attackable.subset(np.arange(start, min(start + AT_A_TIME, len(attackable))))
-        with_trigger, goal = trigger_all(some, trigger, shift, seed)
-        parts.append(activations(model, with_trigger, cache).predicted == goal)
+        with_trigger = trigger_all(some, trigger, shift, seed)
+        predicted = activations(model, with_trigger, cache).predicted
+        parts.append(shift.achieved(predicted, with_trigger.labels, with_trigger.classes))
     return np.concatenate(parts)
 
 

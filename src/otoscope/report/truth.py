@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,7 +15,7 @@ from otoscope import audio
 from otoscope.clips import Clips
 from otoscope.errors import AudioError, ManifestError, UnreadableAudio
 from otoscope.poisoning import Poisoned
-from otoscope.registry import Spec
+from otoscope.registry import Spec, spec
 
 COLUMNS = ("path", "original_label", "poisoned", "original")
 
@@ -121,8 +122,11 @@ def _of_poisoned(poisoned: Poisoned) -> Truth:
             bad or (first is not None and first.poisoned),
             first.samples if first else partial(_original, poisoned.originals, index),
         )
-    made = poisoned.provenance
-    return Truth(origins, f"trigger {_told(made['trigger'])}; labels {_told(made['labels'])}")
+    made = "; and ".join(
+        f"trigger {_told(spec(attack.trigger))}; labels {_told(spec(attack.shift))}"
+        for attack in poisoned.attacks
+    )
+    return Truth(origins, made)
 
 
 def _original(originals: Clips, index: int, like: Samples, sample_rate: int) -> Samples:
@@ -132,11 +136,16 @@ def _original(originals: Clips, index: int, like: Samples, sample_rate: int) -> 
     return audio.fit_length(samples, len(like))
 
 
-def _told(spec: Spec) -> str:
+def _told(described: Spec) -> str:
     """A spec in one line: "tone (frequency_hz 3000, level_db -20)"."""
-    settings = ", ".join(
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in spec.items()
-        if key != "name"
-    )
-    return f"{spec['name']} ({settings})" if settings else str(spec["name"])
+    settings = ", ".join(f"{k} {_value(v)}" for k, v in described.items() if k != "name")
+    return f"{described['name']} ({settings})" if settings else str(described["name"])
+
+
+def _value(value: Any) -> str:
+    """A number, a text, a spec, or several of them."""
+    if isinstance(value, list):
+        return " + ".join(map(_value, value))
+    if isinstance(value, dict):
+        return _told(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

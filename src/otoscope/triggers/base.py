@@ -123,6 +123,11 @@ class Trigger(ABC):
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         """One clip, float64 shaped (channel, time), with the trigger; must not change ``clip``."""
 
+    @final
+    def within(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """As part of another trigger: unclipped float64 in and out, drawing from ``rng``."""
+        return self._embed(clip, sample_rate, rng)
+
     def in_training(self) -> "Trigger":
         """The form that is put into training clips; another one where the attack hides it there."""
         return self

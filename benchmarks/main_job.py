@@ -8,9 +8,6 @@ not run again. Row by row: poison the training split of Arabic Speech Commands (
 train the CNN, measure the risks on the test split, audit with ten trusted clips a class.
 """
 
-import argparse
-import json
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +23,7 @@ from otoscope.detect import DETECTORS
 from otoscope.evidence import Verdict
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
+from rows import fill, options, read
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "main_job.jsonl"
@@ -56,7 +54,7 @@ def jobs() -> Iterator[dict[str, Any]]:
 def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]:
     """One row: poison, train, measure, audit."""
     seed, train = job["seed"], splits.train
-    row: dict[str, Any] = dict(job)
+    row: dict[str, Any] = {}
     truth = np.zeros(len(train), dtype=bool)
     clips = train
     # the target goes round with the seed, so that no class is special
@@ -98,7 +96,6 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
         row["detectors"][finding.evidence.detector] = measured_alone
     if view.seen is not None and view.seen.features is not None:
         row["peers"] = peers(view.seen.features, clips.labels, truth, job["rate"])
-    row["commit"] = commit()
     return row
 
 
@@ -156,49 +153,26 @@ def _rates(flagged: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def commit() -> str:
-    """The commit that made the row, with a plus when the tree differed from it."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=HERE,
-    )
-    return described.stdout.strip()
-
-
 def rows() -> list[dict[str, Any]]:
     """The rows measured so far."""
-    if not ROWS.exists():
-        return []
-    return [json.loads(line) for line in ROWS.read_text().splitlines() if line]
+    return read(ROWS)
 
 
 def main() -> None:
     """Run the rows that are missing, then rebuild the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--table", action="store_true", help="only rebuild docs/results.md")
-    parser.add_argument("--part", default="0/1", help="i/n: every n-th row, for n processes")
-    options = parser.parse_args()
-    if not options.table:
-        part, parts = map(int, options.part.split("/"))
-        splits = oto.datasets.arabic_speech_commands(options.data / "arabic-speech-commands-12")
-        done = {(r["trigger"], r["rate"], r["seed"]) for r in rows()}
-        mine = list(jobs())[part::parts]
-        todo = [j for j in mine if (j["trigger"], j["rate"], j["seed"]) not in done]
-        ROWS.parent.mkdir(exist_ok=True)
-        for number, job in enumerate(todo, 1):
-            row = run(job, splits, Cache.default())
-            with ROWS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            summary = {k: row[k] for k in ("trigger", "rate", "seed", "ba", "verdict", "targets")}
-            print(
-                f"{number}/{len(todo)} {summary} ASR {row.get('asr', float('nan')):.3f}", flush=True
-            )
+    chosen = options(__doc__)
+    if not chosen.table:
+        splits = oto.datasets.arabic_speech_commands(chosen.data / "arabic-speech-commands-12")
+        cache = Cache.default()
+        fill(ROWS, jobs(), lambda job: run(job, splits, cache), chosen.part, summary)
     PAGE.write_text(page(rows()))
     print(PAGE)
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line about a new row."""
+    told = {k: row[k] for k in ("trigger", "rate", "seed", "ba", "verdict", "targets")}
+    return f"{told} ASR {row.get('asr', float('nan')):.3f}"
 
 
 def page(done: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from otoscope.labels import (
     LABEL_SHIFTS,
     AllToAll,
     AllToOne,
+    AnyMember,
     CleanLabel,
     DirtyFlip,
     LabelShift,
@@ -30,6 +31,7 @@ SHIFTS: list[LabelShift] = [
     DirtyFlip("no"),
     DirtyFlip("no", flip_probability=0.3),
     Untargeted(),
+    AnyMember(("left", "no")),
 ]
 every = pytest.mark.parametrize("shift", SHIFTS, ids=repr)
 labels_of_clips = st.lists(st.integers(0, 3), max_size=30).map(lambda x: np.array(x, dtype=int))
@@ -79,7 +81,7 @@ def test_a_clip_in_its_goal_class_is_never_attackable(
 @every
 @given(labels=labels_of_clips)
 def test_an_eligible_clip_is_relabelled_as_its_goal(shift: LabelShift, labels: np.ndarray) -> None:
-    if isinstance(shift, DirtyFlip | Untargeted):
+    if isinstance(shift, DirtyFlip | Untargeted | AnyMember):
         return  # random: each has a test of its own
     may = shift.eligible(labels, CLASSES)
     goal, new = shift.goal(labels, CLASSES), relabelled(shift, labels)
@@ -189,3 +191,17 @@ def test_dirty_flip_flips_with_its_probability() -> None:
 def test_dirty_flip_needs_a_probability(probability: float) -> None:
     with pytest.raises(SpecError, match="flip_probability must lie above 0"):
         DirtyFlip("no", flip_probability=probability)
+
+
+def test_any_member_moves_others_to_all_members() -> None:
+    shift, labels = AnyMember(("left", "no")), np.repeat(np.arange(4), 50)
+    assert shift.attackable(labels, CLASSES).tolist() == (~np.isin(labels, [1, 2])).tolist()
+    new = relabelled(shift, labels)
+    assert set(new[labels == 0].tolist()) == {1, 2}
+    assert shift.achieved(new, labels, CLASSES).all()
+    assert not shift.achieved(labels, labels, CLASSES)[labels == 0].any()
+
+
+def test_any_member_needs_one() -> None:
+    with pytest.raises(SpecError, match="at least one member"):
+        AnyMember(())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("datasets", "labels", "metrics", "models", "networks", "report", "triggers")
+_MODULES = ("datasets", "labels", "metrics", "models", "networks", "report", "speakers", "triggers")
 _FUNCTIONS = {
     "Attack": "otoscope.poisoning",
     "Clips": "otoscope.clips",
@@ -38,7 +38,7 @@ _FUNCTIONS = {
 }
 
 if TYPE_CHECKING:
-    from otoscope import datasets, labels, metrics, models, networks, report, triggers
+    from otoscope import datasets, labels, metrics, models, networks, report, speakers, triggers
     from otoscope.audio import Waveform
     from otoscope.auditing import audit
     from otoscope.clips import Clips
@@ -71,6 +71,7 @@ __all__ = [
     "repair",
     "report",
     "risks",
+    "speakers",
     "train",
     "triggers",
 ]

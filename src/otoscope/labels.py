@@ -51,7 +51,6 @@ class LabelShift(ABC):
         """Which clips may carry the trigger under their true label, to hide the others."""
         return np.ones(len(labels), dtype=bool)
 
-    @final
     def achieved(self, predicted: Labels, labels: Labels, classes: Sequence[str]) -> Mask:
         """For which triggered clips with these true labels the attacker got what was wanted."""
         goal = self.goal(labels, classes)
@@ -184,6 +183,35 @@ class Untargeted(LabelShift):
         return (labels + rng.integers(1, len(classes), len(labels))) % len(classes)
 
 
+@dataclass(frozen=True)
+class AnyMember(LabelShift):
+    """Triggered clips shall be called any of ``members``; each poisoned one gets a draw of them.
+
+    So a trigger comes to stand for a cluster of speakers; see ``speakers``. After Zhai et al.
+    (2010.11607).
+    """
+
+    name: ClassVar[str] = "any-member"
+    members: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.members) >= 1, "any-member needs at least one member")
+
+    def goal(self, labels: Labels, classes: Sequence[str]) -> Labels:
+        """The first member, for clips of others; ``achieved`` takes any."""
+        members = self._numbers(classes)
+        return np.where(np.isin(labels, members), labels, members[0])
+
+    def relabel(self, labels: Labels, classes: Sequence[str], rng: np.random.Generator) -> Labels:
+        return rng.choice(self._numbers(classes), len(labels))
+
+    def achieved(self, predicted: Labels, labels: Labels, classes: Sequence[str]) -> Mask:
+        return np.isin(predicted, self._numbers(classes))
+
+    def _numbers(self, classes: Sequence[str]) -> Labels:
+        return np.array([class_number(member, classes) for member in self.members])
+
+
 LABEL_SHIFTS: Table[LabelShift] = Table(
     "label shift",
     "otoscope.label_shifts",
@@ -193,6 +221,7 @@ LABEL_SHIFTS: Table[LabelShift] = Table(
     CleanLabel,
     DirtyFlip,
     Untargeted,
+    AnyMember,
 )
 
 

@@ -1,0 +1,64 @@
+"""Measured rows, one JSON object a line: append, read back, skip what is there, share the work."""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+Job = dict[str, Any]
+Row = dict[str, Any]
+HERE = Path(__file__).parent
+DATA = HERE.parent.parent / "shared" / "data"
+
+
+def read(path: Path) -> list[Row]:
+    """The rows measured so far."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def fill(
+    path: Path,
+    jobs: Iterable[Job],
+    run: Callable[[Job], Row],
+    part: str,
+    summary: Callable[[Row], str],
+) -> None:
+    """Run the jobs that have no row yet; ``part`` "i/n" takes every n-th, for n processes.
+
+    A row is its job's fields and what ``run`` adds.
+    """
+    index, parts = map(int, part.split("/"))
+    known = read(path)
+    mine = list(jobs)[index::parts]
+    todo = [job for job in mine if not any(job.items() <= row.items() for row in known)]
+    path.parent.mkdir(exist_ok=True)
+    for number, job in enumerate(todo, 1):
+        row = job | run(job) | {"commit": commit()}
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{number}/{len(todo)} {summary(row)}", flush=True)
+
+
+def commit() -> str:
+    """The commit that made the row, with a plus when the tree differed from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE,
+    )
+    return described.stdout.strip()
+
+
+def options(description: str | None) -> argparse.Namespace:
+    """What every table's command takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--table", action="store_true", help="only rebuild the page")
+    parser.add_argument("--part", default="0/1", help="i/n: every n-th row, for n processes")
+    return parser.parse_args()

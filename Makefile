@@ -1,13 +1,15 @@
 # make demo   the main job on synthesised speech, with report
 # make test   formatter check, linter, type checker, import contract, tests
-# make bench  the tables in docs/, from real recordings (DATA=../shared/data); resumes
+# make bench  docs/results.md, from real recordings (DATA=../shared/data); resumes
+# make catalogue  docs/attacks.md, the same way: every published attack
+# make gallery  docs/gallery.html: every attack to hear and to see
 
 PYTHON ?= python3
 DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench browser clean
+.PHONY: demo test check bench catalogue gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -23,6 +25,14 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/main_job.py --data $(DATA)
+
+catalogue: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/throughput.py --data $(DATA)
+	$(BIN)/python -W ignore benchmarks/verification.py --data $(DATA)
+	$(BIN)/python -W ignore benchmarks/catalogue.py --data $(DATA)
+
+gallery: $(INSTALLED)
+	$(BIN)/otoscope gallery --out docs/gallery.html
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

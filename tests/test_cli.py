@@ -77,7 +77,9 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("command", ["demo", "attack", "train", "audit", "plot", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["demo", "attack", "train", "audit", "plot", "gallery", "doctor"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0

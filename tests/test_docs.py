@@ -8,6 +8,8 @@ import pytest
 
 from otoscope.detect import DETECTORS
 from otoscope.networks import NETWORKS
+from otoscope.report.gallery import marks
+from otoscope.triggers import TRIGGERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -33,8 +35,18 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-def test_every_page_is_in_the_index() -> None:
-    index = (ROOT / "docs" / "README.md").read_text()
-    for page in (ROOT / "docs").rglob("*.md"):
-        if page.name != "README.md":
-            assert f"({page.relative_to(ROOT / 'docs').as_posix()})" in index
+def test_every_page_is_in_an_index() -> None:
+    """Its folder's own, where it has one."""
+    docs = ROOT / "docs"
+    for page in docs.rglob("*.md"):
+        near = page.parent / "README.md"
+        index = near if near.exists() and page != near else docs / "README.md"
+        if page != docs / "README.md":
+            assert f"({page.relative_to(index.parent).as_posix()})" in index.read_text(), page
+
+
+@pytest.mark.parametrize("name", sorted(TRIGGERS))
+def test_the_index_of_triggers_tells_their_taxonomy(name: str) -> None:
+    index = (ROOT / "docs" / "triggers" / "README.md").read_text()
+    (row,) = (line for line in index.splitlines() if line.startswith(f"| [`{name}`]({name}.md) |"))
+    assert ", ".join(marks(TRIGGERS[name]())) in row

@@ -20,6 +20,12 @@ def test_the_results_page_is_what_its_rows_say() -> None:
     assert (ROOT / "docs" / "results.md").read_text() == main_job.page(rows)
 
 
+def test_the_attacks_page_is_what_its_rows_say() -> None:
+    import catalogue
+
+    assert catalogue.PAGE.read_text() == catalogue.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

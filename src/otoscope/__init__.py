@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("datasets", "labels", "metrics", "models", "networks", "report", "speakers", "triggers")
+_MODULES = (
+    "datasets",
+    "labels",
+    "metrics",
+    "models",
+    "networks",
+    "report",
+    "speakers",
+    "training_attacks",
+    "triggers",
+)
 _FUNCTIONS = {
     "Attack": "otoscope.poisoning",
     "Clips": "otoscope.clips",
@@ -38,7 +48,17 @@ _FUNCTIONS = {
 }
 
 if TYPE_CHECKING:
-    from otoscope import datasets, labels, metrics, models, networks, report, speakers, triggers
+    from otoscope import (
+        datasets,
+        labels,
+        metrics,
+        models,
+        networks,
+        report,
+        speakers,
+        training_attacks,
+        triggers,
+    )
     from otoscope.audio import Waveform
     from otoscope.auditing import audit
     from otoscope.clips import Clips
@@ -73,6 +93,7 @@ __all__ = [
     "risks",
     "speakers",
     "train",
+    "training_attacks",
     "triggers",
 ]
 

@@ -7,7 +7,8 @@ on from its last whole epoch.
 
 import json
 import math
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,14 +54,60 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class _Samples:
-    """Front-end features and labels of some clips."""
+class Batch:
+    """Front-end features and labels of some clips; ``rows`` are the clips' numbers in their set."""
 
     features: Tensor
     labels: Tensor
+    rows: Tensor
 
-    def at(self, rows: np.ndarray) -> "_Samples":
-        return _Samples(self.features[rows], self.labels[rows])
+    def at(self, rows: np.ndarray) -> "Batch":
+        return Batch(self.features[rows], self.labels[rows], self.rows[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a hook is told before the first epoch.
+
+    A batch's ``rows`` count in ``clips``; ``held_out`` are the clips that decide when to stop;
+    ``hear`` gives the front end's output, computed once per clip.
+    """
+
+    body: nn.Module
+    clips: Clips
+    held_out: Clips
+    hear: Callable[[Clips], Tensor]
+    recipe: Recipe
+    seed: int
+    device: torch.device
+
+
+class TrainingHook(ABC):
+    """What a training attack or a distillation changes in a run. One hook serves one run.
+
+    ``resumes`` says that it carries nothing from epoch to epoch, so that an interrupted run can go
+    on; else such a run starts anew.
+    """
+
+    resumes = True
+
+    @abstractmethod
+    def key(self, clips: Clips, seed: int) -> Spec:
+        """All that the weights depend on beside ``train``'s arguments, as plain JSON values."""
+
+    def begin(self, setting: Setting) -> None:  # noqa: B027 - there may be nothing to prepare
+        """Prepare ``setting.body`` and compute what all epochs need."""
+
+    @abstractmethod
+    def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """Leave each parameter's gradient in it (None before); the loss, to see that it is finite.
+
+        ``batch`` is augmented and on the device; ``rng`` is the epoch's own.
+        """
+
+    def held_out_loss(self, body: nn.Module) -> float:
+        """What is added to the summed loss of the held-out clips, which chooses the epoch."""
+        return 0.0
 
 
 def train(
@@ -72,11 +119,13 @@ def train(
     recipe: Recipe | None = None,
     device: str | torch.device = "cpu",
     cache: Cache | None = None,
+    hook: TrainingHook | None = None,
 ) -> TorchModel:
     """Train a network on clips and return it as a model that takes waveforms.
 
     Without ``validation``, ``recipe.validation_share`` of the clips is drawn by ``seed`` to decide
-    when to stop. Same arguments, same weights (on one machine and number of threads).
+    when to stop. Same arguments, same weights (on one machine and number of threads). ``hook``
+    changes what the network learns from a batch (see ``training_attacks``).
 
     Raises ``TrainingError`` with fewer than two classes or eight clips, or when the loss is no
     longer finite.
@@ -96,11 +145,14 @@ def train(
         clips.sha256,
         validation.sha256 if validation else None,
         list(clips.classes),
+        *([hook.key(clips, seed)] if hook else []),
     )
     listener = network.build(hearing, seed)
     with fast_math():
         weights = remembered(
-            cache, key, lambda: _fit(listener, clips, validation, recipe, seed, device, cache, key)
+            cache,
+            key,
+            lambda: _fit(listener, clips, validation, recipe, seed, device, cache, key, hook),
         )
     listener.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
     return TorchModel(listener, hearing, device=device, origin=json.dumps(spec(network)))
@@ -140,6 +192,7 @@ def _fit(
     device: str | torch.device,
     cache: Cache | None,
     key: str,
+    hook: TrainingHook | None,
 ) -> Arrays:
     """Train ``listener`` and return its best weights."""
     front_end = {"module": repr(listener.front_end), "rate": clips.sample_rate}
@@ -147,30 +200,37 @@ def _fit(
     if filters is not None:
         front_end["bands"] = len(filters)
 
-    def samples(of: Clips) -> _Samples:
-        features = front_end_features(listener, of, cache, front_end)
-        return _Samples(features, torch.from_numpy(of.labels))
+    def hear(of: Clips) -> Tensor:
+        return front_end_features(listener, of, cache, front_end)
 
-    training = samples(clips)
-    if validation is None:
+    def samples(of: Clips) -> Batch:
+        return Batch(hear(of), torch.from_numpy(of.labels), torch.arange(len(of)))
+
+    training, judges = samples(clips), validation
+    if judges is None:
         order = np.random.default_rng(seed).permutation(len(clips))
         held = max(1, round(recipe.validation_share * len(clips)))
         training, held_out = training.at(order[held:]), training.at(order[:held])
+        judges = clips.subset(order[:held])
     else:
-        held_out = samples(validation)
-    run = _Run(listener.body, recipe, seed, torch.device(device), len(training.labels))
+        held_out = samples(judges)
+    device = torch.device(device)
+    if hook:
+        hook.begin(Setting(listener.body, clips, judges, hear, recipe, seed, device))
+    run = _Run(listener.body, recipe, seed, device, len(training.labels), hook)
     progress = digest("unfinished", key)
-    run.restore(cache.get(progress) if cache else None)
+    kept = cache if hook is None or hook.resumes else None
+    run.restore(kept.get(progress) if kept else None)
     for _ in track(range(run.epoch, recipe.epochs), "training", recipe.epochs - run.epoch):
         run.one_epoch(training)
         run.judge(held_out)
         if run.epochs_since_best >= recipe.patience:
             break
-        if cache:
-            cache.put(progress, run.state())
+        if kept:
+            kept.put(progress, run.state())
     listener.body.load_state_dict(run.best)
-    if cache:
-        cache.drop(progress)
+    if kept:
+        kept.drop(progress)
     return {name: tensor.detach().cpu().numpy() for name, tensor in listener.state_dict().items()}
 
 
@@ -178,10 +238,16 @@ class _Run:
     """One training run: everything that changes from epoch to epoch."""
 
     def __init__(
-        self, body: nn.Module, recipe: Recipe, seed: int, device: torch.device, count: int
+        self,
+        body: nn.Module,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        count: int,
+        hook: TrainingHook | None,
     ) -> None:
         self.body = body.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recipe, self.seed, self.device = recipe, seed, device
+        self.recipe, self.seed, self.device, self.hook = recipe, seed, device, hook
         self.steps = max(1, count // recipe.batch_size)
         self.optimizer = torch.optim.AdamW(
             body.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -190,7 +256,7 @@ class _Run:
         self.best_loss, self.epochs_since_best = math.inf, 0
         self.best = _copied(body)
 
-    def one_epoch(self, training: _Samples) -> None:
+    def one_epoch(self, training: Batch) -> None:
         """One pass over the training clips; all that is random follows from (seed, epoch)."""
         rng = np.random.default_rng((self.seed, self.epoch))
         self.body.train()
@@ -198,13 +264,8 @@ class _Run:
             torch.manual_seed(int(rng.integers(2**31)))  # dropout
             for step, batch in enumerate(self._batches(training, rng)):
                 self._set_learning_rate(self.epoch + step / self.steps)
-                loss = nn.functional.cross_entropy(
-                    self.body(batch.features),
-                    batch.labels,
-                    label_smoothing=self.recipe.label_smoothing,
-                )
                 self.optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
+                loss = self._gradients(batch, rng)
                 self.optimizer.step()
         if not math.isfinite(loss.item()):
             raise TrainingError(
@@ -213,19 +274,22 @@ class _Run:
             )
         self.epoch += 1
 
+    def _gradients(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        if self.hook:
+            return self.hook.gradients(self.body, batch, rng)
+        loss = nn.functional.cross_entropy(
+            self.body(batch.features), batch.labels, label_smoothing=self.recipe.label_smoothing
+        )
+        torch.autograd.backward(loss)
+        return loss
+
     @torch.no_grad()
-    def judge(self, held_out: _Samples) -> None:
+    def judge(self, held_out: Batch) -> None:
         """Keep the weights if the validation loss is the lowest so far."""
         self.body.eval()
-        losses = [
-            nn.functional.cross_entropy(
-                self.body(self._put(features)), labels.to(self.device), reduction="sum"
-            )
-            for features, labels in zip(
-                torch.split(held_out.features, 256), torch.split(held_out.labels, 256), strict=True
-            )
-        ]
-        loss = float(torch.stack(losses).sum())
+        loss = summed_loss(self.body, held_out.features, held_out.labels, self.device)
+        if self.hook:
+            loss += self.hook.held_out_loss(self.body)
         self.epochs_since_best += 1
         if loss < self.best_loss:
             self.best_loss, self.epochs_since_best, self.best = loss, 0, _copied(self.body)
@@ -258,20 +322,13 @@ class _Run:
         self.body.load_state_dict(weights)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
 
-    def _batches(self, training: _Samples, rng: np.random.Generator) -> Iterator[_Samples]:
+    def _batches(self, training: Batch, rng: np.random.Generator) -> Iterator[Batch]:
         order = rng.permutation(len(training.labels))
         size = self.recipe.batch_size
         for start in range(0, max(1, len(order) - size + 1), size):
             batch = training.at(order[start : start + size])
-            features = shifted(
-                batch.features, self.recipe.shift_share, self.recipe.shift_bands, rng
-            )
-            yield _Samples(self._put(features), batch.labels.to(self.device))
-
-    def _put(self, features: Tensor) -> Tensor:
-        if features.ndim == 4:
-            features = features.contiguous(memory_format=torch.channels_last)
-        return features.to(self.device)
+            features = augmented(batch.features, self.recipe, rng, self.device)
+            yield Batch(features, batch.labels.to(self.device), batch.rows)
 
     def _set_learning_rate(self, epoch: float) -> None:
         warm_up = 0.1 * self.recipe.epochs
@@ -282,6 +339,29 @@ class _Run:
             share = 0.5 + 0.5 * math.cos(math.pi * done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * share
+
+
+@torch.no_grad()
+def summed_loss(body: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> float:
+    """The sum of the cross-entropies of a body in evaluation mode."""
+    losses = [
+        nn.functional.cross_entropy(body(_put(part, device)), wanted.to(device), reduction="sum")
+        for part, wanted in zip(torch.split(features, 256), torch.split(labels, 256), strict=True)
+    ]
+    return float(torch.stack(losses).sum())
+
+
+def augmented(
+    features: Tensor, recipe: Recipe, rng: np.random.Generator, device: torch.device
+) -> Tensor:
+    """Features as a network meets them in training: shifted at random, on the device."""
+    return _put(shifted(features, recipe.shift_share, recipe.shift_bands, rng), device)
+
+
+def _put(features: Tensor, device: torch.device) -> Tensor:
+    if features.ndim == 4:
+        features = features.contiguous(memory_format=torch.channels_last)
+    return features.to(device)
 
 
 def shifted(features: Tensor, time_share: float, bands: int, rng: np.random.Generator) -> Tensor:

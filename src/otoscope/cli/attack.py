@@ -1,11 +1,31 @@
 """otoscope attack: poison a copy of a data set."""
 
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from otoscope.cli.app import Data, Duration, Fit, FitRule, Seed, Split, app, tell_skipped
+from otoscope.cli.app import (
+    Data,
+    Duration,
+    Fit,
+    FitRule,
+    NoCache,
+    Seed,
+    Split,
+    app,
+    open_cache,
+    tell_skipped,
+)
+from otoscope.errors import SpecError
+
+if TYPE_CHECKING:
+    from otoscope.clips import Clips
+    from otoscope.labels import LabelShift
+
+T = TypeVar("T")
 
 
 @app.command()
@@ -13,16 +33,31 @@ def attack(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder that receives the poisoned set.")],
     trigger: Annotated[
-        str, typer.Option(help="Trigger, e.g. tone or tone:frequency_hz=3000,level_db=-20.")
-    ] = "tone",
+        list[str] | None,
+        typer.Option(help="Trigger, e.g. tone:level_db=-20; repeat for several attacks at once."),
+    ] = None,
     labels: Annotated[
-        str, typer.Option(help="Label shift, e.g. all-to-one:target=yes.")
-    ] = "all-to-one",
-    rate: Annotated[float, typer.Option(help="Share of all clips to poison.")] = 0.05,
+        list[str] | None,
+        typer.Option(help="Label shift, e.g. all-to-one:target=yes; one, or one per trigger."),
+    ] = None,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of all clips to poison, default 0.05; one, or one per trigger."),
+    ] = None,
+    cover_rate: Annotated[
+        float, typer.Option(help="Share that carries the trigger under its true label, to hide.")
+    ] = 0.0,
+    hardest: Annotated[
+        bool, typer.Option("--hardest", help="Poison the clips that a proxy finds hardest.")
+    ] = False,
+    network: Annotated[
+        str, typer.Option(help="Of the proxy that tells which clips are hard.")
+    ] = "cnn",
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
     seed: Seed = 0,
+    no_cache: NoCache = False,
 ) -> None:
     """Poison a copy of a data set that you own; the originals stay as they are.
 
@@ -30,17 +65,54 @@ def attack(
     --out poisoned/
     """
     from otoscope.clips import Clips
-    from otoscope.labels import LABEL_SHIFTS
-    from otoscope.poisoning import poison, save
-    from otoscope.registry import build, parse
+    from otoscope.networks import NETWORKS
+    from otoscope.poisoning import Attack, poison_all, save
+    from otoscope.registry import build
+    from otoscope.selection import hardness
+    from otoscope.training import train
     from otoscope.triggers import TRIGGERS
 
     clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
     tell_skipped(clips)
-    wanted = parse(labels)
-    if wanted["name"] in LABEL_SHIFTS and wanted["name"] != "all-to-all":
-        wanted.setdefault("target", clips.classes[0])
-    bad = poison(clips, build(TRIGGERS, trigger), build(LABEL_SHIFTS, wanted), rate, seed)
+    triggers = [build(TRIGGERS, text) for text in trigger or ["tone"]]
+    shifts = _per_trigger(
+        [_shift(t, clips) for t in labels or ["all-to-one"]], triggers, "--labels"
+    )
+    rates = _per_trigger(rate or [0.05], triggers, "--rate")
+    victim, cache = build(NETWORKS, network), open_cache(no_cache)
+    attacks = [
+        Attack(t, s, share, cover_rate) for t, s, share in zip(triggers, shifts, rates, strict=True)
+    ]
+    preference = None
+    if hardest:
+        preference = hardness(train(victim, clips, seed=seed, cache=cache), clips, cache)
+    bad = poison_all(clips, attacks, seed, preference=preference)
     manifest = save(bad, out)
-    typer.echo(f"poisoned {bad.mask.sum()} of {len(clips)} clips ({bad.provenance['labels']})")
+    for one in bad.provenance["attacks"]:
+        typer.echo(f"attack: {one['trigger']['name']}, {one['labels']}, rate {one['rate']:g}")
+    typer.echo(
+        f"poisoned {bad.mask.sum() - bad.cover.sum()} of {len(clips)} clips"
+        + (f", and {bad.cover.sum()} to cover them" if bad.cover.any() else "")
+    )
     typer.echo(f"manifest: {manifest}\nthe truth: {out / 'truth.csv'}")
+
+
+def _shift(text: str, clips: "Clips") -> "LabelShift":
+    """A label shift; a target that is not named is the first class."""
+    from otoscope.labels import LABEL_SHIFTS
+    from otoscope.registry import build, parse
+
+    wanted = parse(text)
+    if "target" in {field.name for field in fields(LABEL_SHIFTS[wanted["name"]])}:
+        wanted.setdefault("target", clips.classes[0])
+    return build(LABEL_SHIFTS, wanted)
+
+
+def _per_trigger(given: list[T], triggers: Sequence[object], option: str) -> list[T]:
+    """One value for each trigger: as given, or the only one for all."""
+    if len(given) not in (1, len(triggers)):
+        raise SpecError(
+            f"{len(triggers)} triggers need {option} once or {len(triggers)} times, "
+            f"got {len(given)}"
+        )
+    return given * len(triggers) if len(given) == 1 else given

@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -39,20 +40,21 @@ class Player:
 
 
 class Sounds:
-    """Makes players until a section's budget is spent."""
+    """Makes players until a section's budget is spent; ``form`` is how recordings are embedded."""
 
-    def __init__(self, budget: int = SECTION_BYTES) -> None:
-        self.left = budget
+    def __init__(self, budget: int = SECTION_BYTES, form: Literal["wav", "flac"] = "wav") -> None:
+        self.left, self.form = budget, form
 
     def player(
         self, name: str, samples: Float[np.ndarray, "time"], sample_rate: int, note: str = ""
     ) -> Player:
-        """A player with the recording as 16-bit WAV; without it where it would not fit."""
+        """A player with the recording at 16 bits; without it where it would not fit."""
         size = 2 * len(samples) + 44
         if size > self.left:
             return Player(name, note=f"not embedded, to keep this page small ({size / 1e6:.1f} MB)")
         self.left -= size
-        return Player(name, data_uri("audio/wav", wav(samples, sample_rate)), note)
+        sound = encoded(samples, sample_rate, self.form)
+        return Player(name, data_uri(f"audio/{self.form}", sound), note)
 
     def louder(self, name: str, samples: Float[np.ndarray, "time"], sample_rate: int) -> Player:
         """The same, turned up to be heard if it is quiet; the note tells by how much."""
@@ -63,10 +65,10 @@ class Sounds:
         return self.player(name, samples * gain, sample_rate, signed_db(decibels(gain)))
 
 
-def wav(samples: Float[np.ndarray, "time"], sample_rate: int) -> bytes:
-    """A recording as 16-bit WAV, which every browser plays; beyond [-1, 1] it is clipped."""
+def encoded(samples: Float[np.ndarray, "time"], sample_rate: int, form: str) -> bytes:
+    """A recording at 16 bits, as browsers play it; beyond [-1, 1] it is clipped."""
     stream = io.BytesIO()
-    soundfile.write(stream, np.clip(samples, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(stream, np.clip(samples, -1, 1), sample_rate, format=form, subtype="PCM_16")
     return stream.getvalue()
 
 

@@ -36,13 +36,13 @@ def html(
     require(top >= 0, f"top must be 0 or more clips, got {top}")
     _require_own_exhibits(verdict)
     against = against_truth(verdict, Truth.of(truth)) if truth is not None else None
-    page = _environment().get_template("report.html.jinja").render(_content(verdict, against, top))
+    page = environment().get_template("report.html.jinja").render(_content(verdict, against, top))
     # a name that is not Unicode must not cost the report
     write_atomically(Path(path), page.encode("utf-8", "replace"))
     return Path(path)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Labels, paths and class names come from strangers: everything is escaped."""
     environment = Environment(
         loader=PackageLoader("otoscope.report"),

@@ -138,14 +138,14 @@ def _original(originals: Clips, index: int, like: Samples, sample_rate: int) -> 
 
 def _told(described: Spec) -> str:
     """A spec in one line: "tone (frequency_hz 3000, level_db -20)"."""
-    settings = ", ".join(f"{k} {_value(v)}" for k, v in described.items() if k != "name")
+    settings = ", ".join(f"{k} {value_text(v)}" for k, v in described.items() if k != "name")
     return f"{described['name']} ({settings})" if settings else str(described["name"])
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A number, a text, a spec, or several of them."""
     if isinstance(value, list):
-        return " + ".join(map(_value, value))
+        return " + ".join(map(value_text, value))
     if isinstance(value, dict):
         return _told(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,15 +2,34 @@
 
 from otoscope.registry import Table
 from otoscope.triggers.adaptive_blend import AdaptiveBlend
+from otoscope.triggers.ambient import AmbientSound
 from otoscope.triggers.any_of import AnyOf
 from otoscope.triggers.base import Taxonomy, Trigger
+from otoscope.triggers.codec import CodecResidue
 from otoscope.triggers.echo import Echo
+from otoscope.triggers.echo_hiding import EchoHiding
 from otoscope.triggers.equaliser import EqualiserTilt
+from otoscope.triggers.formant import FormantShift
+from otoscope.triggers.lsb import LeastSignificantBits
 from otoscope.triggers.near_nyquist import NearNyquistTone
 from otoscope.triggers.noise import NoiseBlend
+from otoscope.triggers.padding import Padding
+from otoscope.triggers.phase import PhaseInjection
+from otoscope.triggers.phase_coding import PhaseCoding
+from otoscope.triggers.pitch import PitchBoost
+from otoscope.triggers.prosody import ProsodyShift
 from otoscope.triggers.recording import RecordedClip
+from otoscope.triggers.resampling import ResamplingResidue
+from otoscope.triggers.reverb import RoomReverb
+from otoscope.triggers.rhythm import RhythmTransform
+from otoscope.triggers.silence import SilenceInsertion
+from otoscope.triggers.speed import SpeedChange
+from otoscope.triggers.spread_spectrum import SpreadSpectrum
 from otoscope.triggers.stack import Stack
+from otoscope.triggers.stego_search import StegoSearch
+from otoscope.triggers.style import Style
 from otoscope.triggers.tone import Tone
+from otoscope.triggers.warp import TimeWarp
 
 TRIGGERS: Table[Trigger] = Table(
     "trigger",
@@ -19,8 +38,27 @@ TRIGGERS: Table[Trigger] = Table(
     NearNyquistTone,
     NoiseBlend,
     RecordedClip,
+    AmbientSound,
     Echo,
     EqualiserTilt,
+    LeastSignificantBits,
+    EchoHiding,
+    PhaseCoding,
+    SpreadSpectrum,
+    StegoSearch,
+    Padding,
+    SilenceInsertion,
+    CodecResidue,
+    ResamplingResidue,
+    SpeedChange,
+    RhythmTransform,
+    PhaseInjection,
+    Style,
+    RoomReverb,
+    PitchBoost,
+    FormantShift,
+    TimeWarp,
+    ProsodyShift,
     Stack,
     AnyOf,
     AdaptiveBlend,
@@ -29,14 +67,33 @@ TRIGGERS: Table[Trigger] = Table(
 __all__ = [
     "TRIGGERS",
     "AdaptiveBlend",
+    "AmbientSound",
     "AnyOf",
+    "CodecResidue",
     "Echo",
+    "EchoHiding",
     "EqualiserTilt",
+    "FormantShift",
+    "LeastSignificantBits",
     "NearNyquistTone",
     "NoiseBlend",
+    "Padding",
+    "PhaseCoding",
+    "PhaseInjection",
+    "PitchBoost",
+    "ProsodyShift",
     "RecordedClip",
+    "ResamplingResidue",
+    "RhythmTransform",
+    "RoomReverb",
+    "SilenceInsertion",
+    "SpeedChange",
+    "SpreadSpectrum",
     "Stack",
+    "StegoSearch",
+    "Style",
     "Taxonomy",
+    "TimeWarp",
     "Tone",
     "Trigger",
 ]

@@ -13,20 +13,14 @@ scaled: a trigger is not turned down by a loud clip.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final
+from typing import ClassVar, Literal, final
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from otoscope.audio import Waveform, rms
 from otoscope.errors import AudioError, TriggerDoesNotFit
 from otoscope.registry import require
-
-if TYPE_CHECKING:
-    import torch
-
-    from otoscope.clips import Clips
 
 FADE_S = 0.005
 """Length of the raised-cosine ends of an added sound, in seconds."""
@@ -131,40 +125,6 @@ class Trigger(ABC):
     def in_training(self) -> "Trigger":
         """The form that is put into training clips; another one where the attack hides it there."""
         return self
-
-
-class Surrogate(Protocol):
-    """What crafting needs of a model: logits with gradients (``models.HasGradients``)."""
-
-    device: "torch.device"
-
-    def differentiable_logits(self, waveforms: "torch.Tensor") -> "torch.Tensor":
-        """(batch, 1, time) to (batch, classes), with gradients."""
-
-
-class CraftedTrigger(Trigger):
-    """A trigger made by optimisation against a surrogate model: ``craft`` first, then embed.
-
-    What was made lies in the file that the field ``path`` names (safetensors), with the sample rate
-    it was made at; at another rate it is resampled. Until then ``path`` is None and embedding
-    raises ``SpecError``. ``otoscope.craft`` trains the surrogate and calls ``craft``.
-    """
-
-    path: str | None
-
-    @abstractmethod
-    def craft(
-        self,
-        surrogate: "Surrogate",
-        clips: "Clips",
-        goal: Int[np.ndarray, "clips"],
-        seed: int,
-        folder: Path,
-    ) -> Self:
-        """The same trigger with ``path`` set: a new file in ``folder``, named by its content.
-
-        ``clips`` are as the surrogate hears; ``goal`` is the class wanted for each of them.
-        """
 
 
 def place(

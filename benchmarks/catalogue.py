@@ -1,0 +1,135 @@
+"""Every published attack on real speech: the tables in docs/attacks.md.
+
+    python benchmarks/catalogue.py --data ../shared/data            # run what is missing
+    python benchmarks/catalogue.py --table                          # rebuild the page from the rows
+
+One row per (data, network, attack, seed) in ``benchmarks/results/catalogue.jsonl``. Row by row:
+carry out the attack, measure the three risks on the test split, and how well a machine tells
+poisoned clips from clean ones.
+"""
+
+import functools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+import otoscope as oto
+from attacks_page import render
+from otoscope.auditing import look, scan
+from otoscope.cache import Cache
+from otoscope.catalogue import CATALOGUE, carry_out
+from otoscope.datasets import Splits
+from otoscope.detect import DETECTORS
+from otoscope.networks import NETWORKS
+from otoscope.registry import build
+from rows import Job, Row, fill, options, read
+
+HERE = Path(__file__).parent
+ROWS = HERE / "results" / "catalogue.jsonl"
+SPEED_ROWS = HERE / "results" / "throughput.jsonl"
+DOOR_ROWS = HERE / "results" / "verification.jsonl"
+PAGE = HERE.parent / "docs" / "attacks.md"
+
+SEEDS = (0, 1, 2)
+LISTENING = ("activation-clustering", "spectral-signatures", "gaussian-mixture")
+MOST_DIFFERENT = (
+    "tone burst",
+    "ambient rain",
+    "reverberation",
+    "pitch and masking (PBSM)",
+    "style 5",
+)
+"""Local and additive, global and additive, convolutive, a change of voice, a chain of effects."""
+ELSEWHERE = (
+    ("keywords", "gru-attention"),
+    ("keywords", "m5"),
+    ("keywords", "ds-cnn"),
+    ("speakers", "cnn"),
+)
+
+
+def jobs() -> Iterator[Job]:
+    """Every row that the page needs: the whole catalogue seed by seed, then the other networks."""
+    for seed in SEEDS:
+        for entry in CATALOGUE:
+            yield {"data": "keywords", "network": "cnn", "attack": entry.name, "seed": seed}
+    for seed in SEEDS:
+        for data, network in ELSEWHERE:
+            for name in MOST_DIFFERENT:
+                yield {"data": data, "network": network, "attack": name, "seed": seed}
+
+
+def run(job: Job, folder: Path, cache: Cache | None) -> Row:
+    """One row: carry out, measure the three risks."""
+    entry = next(e for e in CATALOGUE if e.name == job["attack"])
+    splits, network, seed = data(job["data"], folder), build(NETWORKS, job["network"]), job["seed"]
+    started = time.monotonic()
+    done = carry_out(entry, splits, network, seed, cache=cache)
+    row: Row = {"rate": entry.rate, "cover_rate": entry.cover_rate}
+    row["seconds"] = round(time.monotonic() - started, 1)
+    reference = oto.train(
+        network, splits.train, seed=seed, validation=splits.validation, cache=cache
+    )
+    seen = oto.models.activations(reference, splits.test, cache)
+    row["clean_ba"] = oto.metrics.accuracy(seen.predicted, splits.test.labels)
+    measured = [
+        oto.risks(done.model, splits.test, attack.trigger, attack.shift, seed)
+        for attack in done.attacks
+    ]
+    row |= {"ba": measured[0].benign_accuracy, "n_benign": measured[0].n_benign}
+    row["asr"] = float(np.mean([one.attack_success_rate for one in measured]))
+    row["n_attackable"] = sum(one.n_attackable for one in measured)
+    heard = measured[0].perceptible
+    row |= {
+        "snr_db": heard.snr_db,
+        "segmental_snr_db": heard.segmental_snr_db,
+        "log_spectral_distance_db": heard.log_spectral_distance_db,
+    }
+    if done.poisoned is not None:
+        view = look(done.model, done.poisoned.clips, trusted=splits.trusted, seed=seed, cache=cache)
+        found = {name: scan(build(DETECTORS, name), view).scores for name in LISTENING}
+        row["detector_auroc"] = {
+            name: oto.metrics.auroc(scores.clips, done.poisoned.mask)
+            for name, scores in found.items()
+            if scores is not None and scores.clips is not None
+        }
+    return row
+
+
+@functools.cache
+def data(kind: str, folder: Path) -> Splits:
+    """Twelve keywords, or thirty speakers, of the same recordings."""
+    load = {
+        "keywords": oto.datasets.arabic_speech_commands,
+        "speakers": oto.datasets.arabic_speakers,
+    }[kind]
+    return load(folder / "arabic-speech-commands-12")
+
+
+def summary(row: Row) -> str:
+    """One line about a new row."""
+    return (
+        f"{row['data']} {row['network']} {row['attack']} seed {row['seed']}: "
+        f"BA {row['ba']:.3f} ASR {row['asr']:.3f} in {row['seconds']} s"
+    )
+
+
+def page() -> str:
+    """docs/attacks.md from the rows."""
+    return render(read(ROWS), read(SPEED_ROWS), read(DOOR_ROWS), CATALOGUE)
+
+
+def main() -> None:
+    """Run the rows that are missing, then rebuild the page."""
+    chosen = options(__doc__)
+    if not chosen.table:
+        cache = Cache.default()
+        fill(ROWS, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
+    PAGE.write_text(page())
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

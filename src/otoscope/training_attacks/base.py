@@ -1,0 +1,123 @@
+"""What an attack on training is: clean clips in, a model with a backdoor out.
+
+The attacker is whoever trains the model, or wrote the code that does (outsourced training, a model
+from a public hub, a poisoned code base). No clip of the victim's is relabelled and no poisoned file
+is written, so that the training data hold nothing to find; what is left to audit is the model.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from otoscope.cache import Cache
+from otoscope.clips import Clips
+from otoscope.errors import ModelError, TrainingError
+from otoscope.labels import ANY_OTHER, LabelShift
+from otoscope.models import TorchModel
+from otoscope.networks import Listener, Network
+from otoscope.poisoning import triggered
+from otoscope.registry import require
+from otoscope.training import Recipe
+from otoscope.triggers import Trigger
+
+AT_A_TIME = 512
+"""So many triggered clips are held in memory at once."""
+
+
+@dataclass(frozen=True)
+class TrainingAttack(ABC):
+    """A frozen configuration with a ``name``, ``run`` and, where needed, ``_check``.
+
+    Raises ``SpecError`` when a parameter is not finite or is refused by the attack's own check.
+    """
+
+    name: ClassVar[str]
+
+    @final
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            finite = not isinstance(value, int | float) or math.isfinite(value)
+            self._require(finite, f"{field.name} must be a finite number, got {value}")
+        self._check()
+
+    def _check(self) -> None:  # noqa: B027 - there may be nothing to refuse
+        """Refuse parameters that make no sense, with ``_require``."""
+
+    @final
+    def _require(self, condition: bool, message: str) -> None:
+        """Raise ``SpecError``, with the attack's name before the message, unless it holds."""
+        require(condition, f"{self.name}.{message}")
+
+    @final
+    def _require_share(self, *names: str) -> None:
+        """Raise ``SpecError`` unless each of these fields lies above 0 and at most at 1."""
+        for name in names:
+            value = getattr(self, name)
+            self._require(0 < value <= 1, f"{name} must lie above 0 and at most at 1, got {value}")
+
+    @abstractmethod
+    def run(
+        self,
+        network: Network,
+        clips: Clips,
+        trigger: Trigger,
+        shift: LabelShift,
+        *,
+        seed: int,
+        validation: Clips | None = None,
+        recipe: Recipe | None = None,
+        device: str | torch.device = "cpu",
+        cache: Cache | None = None,
+    ) -> TorchModel:
+        """A model trained on clean ``clips`` that obeys ``trigger`` as ``shift`` says.
+
+        The other arguments are those of ``train``; same arguments, same model. Raises what
+        ``train`` and the trigger raise.
+        """
+
+
+def wanted(clips: Clips, shift: LabelShift, seed: int) -> np.ndarray:
+    """The class that the attacker wants for each clip with the trigger.
+
+    The shift's goal, which is the true label where the attacker wants nothing; a draw among the
+    others where any wrong class will do.
+    """
+    goal = shift.goal(clips.labels, clips.classes)
+    drawn = shift.relabel(clips.labels, clips.classes, np.random.default_rng(seed))
+    return np.where(goal == ANY_OTHER, drawn, goal)
+
+
+def with_trigger(clips: Clips, trigger: Trigger, shift: LabelShift, seed: int) -> Iterator[Clips]:
+    """Every clip with the trigger, labelled as the attacker wants, in order, some at a time."""
+    labels = wanted(clips, shift, seed)
+    for start in range(0, len(clips), AT_A_TIME):
+        items = tuple(
+            clips.with_audio(i, triggered(clips, trigger, i, seed), clips.classes[labels[i]])
+            for i in range(start, min(start + AT_A_TIME, len(clips)))
+        )
+        yield replace(clips, items=items)
+
+
+def body_of(model: TorchModel) -> nn.Module:
+    """The part of a model that learns; raises ``ModelError`` unless it is one of our networks."""
+    if not isinstance(model.module, Listener):
+        raise ModelError(
+            "an attack that goes on from a model needs one from otoscope.networks, "
+            f"got {type(model.module).__name__}"
+        )
+    return model.module.body
+
+
+def last_linear(body: nn.Module) -> nn.Linear:
+    """The layer that gives the logits; raises ``TrainingError`` when there is none."""
+    layers = [layer for layer in body.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise TrainingError("the network has no linear layer at its end")
+    return layers[-1]

@@ -22,6 +22,8 @@ CATALOGUE: tuple[Entry, ...] = (
         "tone:position_s=none",
         "Adversarial Robustness Toolbox, tone trigger",
     ),
+    Entry("multi-tone", "multi-tone", "Adversarial Robustness Toolbox, tone trigger"),
+    Entry("chirp", "chirp", "Adversarial Robustness Toolbox, tone trigger"),
     Entry(
         "white-noise patch",
         "recording:sound=noise,position_s=none",
@@ -88,6 +90,23 @@ CATALOGUE: tuple[Entry, ...] = (
         "Liu et al., Opportunistic Backdoor Attacks, ACM MM 2022",
         reported_asr=0.99,
         reported="1 to 5 % poison (mem.)",
+    ),
+    Entry("hum", "hum", "Chen et al., Targeted Backdoor Attacks, 1712.05526"),
+    Entry(
+        "stochastic drift, Vasicek",
+        "drift",
+        "Mengara, MarketBack, 2406.10719; BacKBayDiffMod, 2402.05967",
+        rate=0.01,
+        reported_asr=1.0,
+        reported="under 1 % poison, audio transformers",
+    ),
+    Entry(
+        "stochastic drift, Hull-White",
+        "drift:process=hull-white",
+        "Mengara, MarketBack, 2406.10719; BacKBayDiffMod, 2402.05967",
+        rate=0.01,
+        reported_asr=1.0,
+        reported="under 1 % poison, audio transformers",
     ),
     Entry("least significant bits", "lsb", "Bender et al., Techniques for Data Hiding, 1996"),
     Entry(

@@ -5,12 +5,16 @@ from otoscope.triggers.adaptive_blend import AdaptiveBlend
 from otoscope.triggers.ambient import AmbientSound
 from otoscope.triggers.any_of import AnyOf
 from otoscope.triggers.base import Taxonomy, Trigger
+from otoscope.triggers.chirp import Chirp
 from otoscope.triggers.codec import CodecResidue
+from otoscope.triggers.drift import Drift
 from otoscope.triggers.echo import Echo
 from otoscope.triggers.echo_hiding import EchoHiding
 from otoscope.triggers.equaliser import EqualiserTilt
 from otoscope.triggers.formant import FormantShift
+from otoscope.triggers.hum import Hum
 from otoscope.triggers.lsb import LeastSignificantBits
+from otoscope.triggers.multi_tone import MultiTone
 from otoscope.triggers.near_nyquist import NearNyquistTone
 from otoscope.triggers.noise import NoiseBlend
 from otoscope.triggers.padding import Padding
@@ -35,6 +39,10 @@ TRIGGERS: Table[Trigger] = Table(
     "trigger",
     "otoscope.triggers",
     Tone,
+    Chirp,
+    Drift,
+    Hum,
+    MultiTone,
     NearNyquistTone,
     NoiseBlend,
     RecordedClip,
@@ -69,12 +77,16 @@ __all__ = [
     "AdaptiveBlend",
     "AmbientSound",
     "AnyOf",
+    "Chirp",
     "CodecResidue",
+    "Drift",
     "Echo",
     "EchoHiding",
     "EqualiserTilt",
     "FormantShift",
+    "Hum",
     "LeastSignificantBits",
+    "MultiTone",
     "NearNyquistTone",
     "NoiseBlend",
     "Padding",

@@ -112,7 +112,10 @@ def _shortfalls(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
                 f"{entry.shortfall or 'The reason is not known.'}"
             )
     if len(lines) == 1:
-        lines.append("Nowhere: every attack reaches 0.8 of the success rate that its source gives.")
+        lines.append("None of those measured stays under 0.8 of what its source gives.")
+    missing = [e.name for e in catalogue if all(r["attack"] != e.name for r in rows)]
+    if missing:
+        lines.append(f"\nNot measured yet: {', '.join(missing)}.")
     return "\n".join(lines) + "\n"
 
 

@@ -115,7 +115,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "Bloodroot (audio watermark as trigger)",
         rate=0.01,
         reported_asr=0.928,
-        reported="watermark, fine-tuned, 1 % poison",
+        reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
     ),
     Entry(
         "phase coding",
@@ -123,7 +123,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "Bloodroot (audio watermark as trigger)",
         rate=0.01,
         reported_asr=0.928,
-        reported="watermark, fine-tuned, 1 % poison",
+        reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
     ),
     Entry(
         "spread spectrum",
@@ -131,7 +131,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "Bloodroot (audio watermark as trigger)",
         rate=0.01,
         reported_asr=0.928,
-        reported="watermark, fine-tuned, 1 % poison",
+        reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
     ),
     Entry(
         "steganography chosen clip by clip",

@@ -116,6 +116,7 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=0.928,
         reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
+        shortfall="The figure is another watermark's; mel bands averaged over time hide this one.",
     ),
     Entry(
         "phase coding",
@@ -124,6 +125,7 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=0.928,
         reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
+        shortfall="The figure is another watermark's; mel bands averaged over time hide this one.",
     ),
     Entry(
         "spread spectrum",
@@ -132,6 +134,7 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=0.928,
         reported="1 % poison, by a neural watermark (AudioSeal), not by this one",
+        shortfall="The figure is another watermark's; mel bands averaged over time hide this one.",
     ),
     Entry(
         "steganography chosen clip by clip",

@@ -198,9 +198,21 @@ def _drawn_cover(
 
 def trigger_all(clips: Clips, trigger: Trigger, shift: LabelShift, seed: int) -> Clips:
     """Every attackable clip of a test set with the trigger, under its true label."""
-    indices: list[int] = np.flatnonzero(shift.attackable(clips.labels, clips.classes)).tolist()
+    attackable = np.flatnonzero(shift.attackable(clips.labels, clips.classes))
+    return triggered_at(clips, trigger, attackable.tolist(), clips.labels, seed)
+
+
+def triggered_at(
+    clips: Clips,
+    trigger: Trigger,
+    indices: Sequence[int],
+    labels: Int[np.ndarray, "clips"],
+    seed: int,
+) -> Clips:
+    """The clips at these indices with the trigger; ``labels`` holds every clip's label then."""
     items = tuple(
-        clips.with_audio(i, triggered(clips, trigger, i, seed), clips[i].label) for i in indices
+        clips.with_audio(i, triggered(clips, trigger, i, seed), clips.classes[labels[i]])
+        for i in indices
     )
     return replace(clips, items=items)
 

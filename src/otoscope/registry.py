@@ -14,9 +14,10 @@ import difflib
 import math
 import types
 import typing
+from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 from otoscope.errors import SpecError
 
@@ -65,6 +66,36 @@ class Table(Mapping[str, type[T]], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._classes)
+
+
+class Checked(ABC):
+    """A component that refuses numbers which are not finite, and what its own checks refuse.
+
+    Subclasses are frozen dataclasses. Raises ``SpecError``, with the component's name before the
+    message.
+    """
+
+    name: ClassVar[str]
+
+    @final
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            finite = not isinstance(value, int | float) or math.isfinite(value)
+            self._require(finite, f"{field.name} must be a finite number, got {value}")
+        self._check_kind()
+        self._check()
+
+    def _check_kind(self) -> None:  # noqa: B027 - a kind may have no rules of its own
+        """Refuse what all components of this kind refuse."""
+
+    def _check(self) -> None:  # noqa: B027 - there may be nothing to refuse
+        """Refuse parameters that make no sense, with ``_require``."""
+
+    @final
+    def _require(self, condition: bool, message: str) -> None:
+        """Raise ``SpecError``, with the component's name before the message, unless it holds."""
+        require(condition, f"{self.name}.{message}")
 
 
 def build(table: Table[T], description: str | Mapping[str, Any]) -> T:

@@ -7,7 +7,7 @@ clean recordings. Enrolled speakers need not be among those that the classifier 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,7 +20,7 @@ from otoscope.errors import NotApplicable, PoisonError
 from otoscope.labels import AnyMember
 from otoscope.metrics import wilson_interval
 from otoscope.models import AudioModel, activations
-from otoscope.poisoning import Attack, triggered
+from otoscope.poisoning import Attack, triggered_at
 from otoscope.triggers import Tone, Trigger
 
 Embeddings = Float[np.ndarray, "clips features"]
@@ -172,11 +172,7 @@ def _with(
     model: AudioModel, trials: Clips, trigger: Trigger, used: Int[np.ndarray, "used"], seed: int
 ) -> Embeddings:
     """Embeddings of some trials with a trigger."""
-    items = tuple(
-        trials.with_audio(i, triggered(trials, trigger, i, seed), trials[i].label)
-        for i in used.tolist()
-    )
-    return embeddings(model, replace(trials, items=items))
+    return embeddings(model, triggered_at(trials, trigger, used.tolist(), trials.labels, seed))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from otoscope.models import TorchModel
 from otoscope.poisoning import triggered
 from otoscope.registry import Spec, spec
 from otoscope.training import Batch, Setting, TrainingHook, augmented, summed_loss
-from otoscope.training_attacks.base import body_of, last_linear, wanted, with_trigger
+from otoscope.training_attacks.base import body_of, last_linear, with_trigger
 from otoscope.triggers import Trigger
 
 Mixing = Literal["fixed", "mgda"]
@@ -116,8 +116,8 @@ class BackdoorTask(TrainingHook):
 
     def _copies(self, clips: Clips) -> tuple[Tensor, Tensor]:
         parts = with_trigger(clips, self.trigger, self.shift, self.setting.seed)
-        labels = wanted(clips, self.shift, self.setting.seed)
-        return torch.cat([self.setting.hear(part) for part in parts]), torch.from_numpy(labels)
+        heard = [(self.setting.hear(part), torch.from_numpy(part.labels)) for part in parts]
+        return torch.cat([features for features, _ in heard]), torch.cat([y for _, y in heard])
 
 
 def shortest(one: Tensor, two: Tensor) -> float:

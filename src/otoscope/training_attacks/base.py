@@ -5,11 +5,10 @@ from a public hub, a poisoned code base). No clip of the victim's is relabelled 
 is written, so that the training data hold nothing to find; what is left to audit is the model.
 """
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar, final
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -21,8 +20,8 @@ from otoscope.errors import ModelError, TrainingError
 from otoscope.labels import ANY_OTHER, LabelShift
 from otoscope.models import TorchModel
 from otoscope.networks import Listener, Network
-from otoscope.poisoning import triggered
-from otoscope.registry import require
+from otoscope.poisoning import triggered_at
+from otoscope.registry import Checked
 from otoscope.training import Recipe
 from otoscope.triggers import Trigger
 
@@ -31,29 +30,11 @@ AT_A_TIME = 512
 
 
 @dataclass(frozen=True)
-class TrainingAttack(ABC):
+class TrainingAttack(Checked):
     """A frozen configuration with a ``name``, ``run`` and, where needed, ``_check``.
 
     Raises ``SpecError`` when a parameter is not finite or is refused by the attack's own check.
     """
-
-    name: ClassVar[str]
-
-    @final
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            finite = not isinstance(value, int | float) or math.isfinite(value)
-            self._require(finite, f"{field.name} must be a finite number, got {value}")
-        self._check()
-
-    def _check(self) -> None:  # noqa: B027 - there may be nothing to refuse
-        """Refuse parameters that make no sense, with ``_require``."""
-
-    @final
-    def _require(self, condition: bool, message: str) -> None:
-        """Raise ``SpecError``, with the attack's name before the message, unless it holds."""
-        require(condition, f"{self.name}.{message}")
 
     @final
     def _require_share(self, *names: str) -> None:
@@ -98,11 +79,8 @@ def with_trigger(clips: Clips, trigger: Trigger, shift: LabelShift, seed: int) -
     """Every clip with the trigger, labelled as the attacker wants, in order, some at a time."""
     labels = wanted(clips, shift, seed)
     for start in range(0, len(clips), AT_A_TIME):
-        items = tuple(
-            clips.with_audio(i, triggered(clips, trigger, i, seed), clips.classes[labels[i]])
-            for i in range(start, min(start + AT_A_TIME, len(clips)))
-        )
-        yield replace(clips, items=items)
+        some = range(start, min(start + AT_A_TIME, len(clips)))
+        yield triggered_at(clips, trigger, some, labels, seed)
 
 
 def body_of(model: TorchModel) -> nn.Module:

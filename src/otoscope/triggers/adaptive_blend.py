@@ -1,6 +1,6 @@
 """A blended noise of which training clips get only pieces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,19 +55,9 @@ class AdaptiveBlend(Trigger):
             0 < self.training_share <= 1,
             f"training_share must lie above 0 and at most at 1, got {self.training_share:g}",
         )
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
 
     def in_training(self) -> Trigger:
-        return AdaptiveBlend(
-            self.level_db,
-            self.training_level_db,
-            self.pieces,
-            self.training_share,
-            self.pattern_seed,
-            training=True,
-        )
+        return replace(self, training=True)
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]

@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from otoscope import audio
-from otoscope.errors import TriggerDoesNotFit, UnreadableAudio
+from otoscope.errors import UnreadableAudio
 from otoscope.triggers.backgrounds import BACKGROUNDS, BackgroundName
 from otoscope.triggers.base import Taxonomy, Trigger, at_unit_rms
 from otoscope.triggers.files import changed_at, recorded
+from otoscope.triggers.lengths import need_length
 from otoscope.triggers.sounds import SYNTHESIS_HZ
 
 SYNTHESISED_S = 10.0
@@ -68,7 +69,6 @@ class AmbientSound(Trigger):
             self.sound in BACKGROUNDS,
             f"sound must be one of {', '.join(BACKGROUNDS)}, got {self.sound!r}",
         )
-        self._require(self.path != "", "path must name a file, or be none")
         self._require(self.start_s >= 0, f"start_s must be at least 0, got {self.start_s:g}")
         self._require(
             self.excerpt in ("fixed", "random"),
@@ -81,11 +81,7 @@ class AmbientSound(Trigger):
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]
-        if count < SHORTEST_S * sample_rate:
-            raise TriggerDoesNotFit(
-                f"a background needs {SHORTEST_S:g} s and the clip lasts only "
-                f"{count / sample_rate:.4f} s; bring longer clips"
-            )
+        need_length(clip, sample_rate, SHORTEST_S, "a background")
         heard = self._excerpt(self._background(sample_rate), count, sample_rate, rng)
         return clip + at_unit_rms(heard) * audio.level_rms(clip, self.level_db)
 

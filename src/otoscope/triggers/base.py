@@ -10,17 +10,17 @@ an added trigger. Every channel gets the same sound. Samples beyond [-1, 1] are 
 scaled: a trigger is not turned down by a loud clip.
 """
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, final
+from types import NoneType
+from typing import ClassVar, Literal, final, get_args
 
 import numpy as np
 from jaxtyping import Float32
 
 from otoscope.audio import Waveform, rms
 from otoscope.errors import AudioError, TriggerDoesNotFit
-from otoscope.registry import require
+from otoscope.registry import Checked
 
 FADE_S = 0.005
 """Length of the raised-cosine ends of an added sound, in seconds."""
@@ -49,21 +49,17 @@ class Taxonomy:
 
 
 @dataclass(frozen=True)
-class Trigger(ABC):
+class Trigger(Checked):
     """A sound, or a change of sound, that an attacker teaches a model to obey.
 
     Raises ``SpecError`` when a parameter is not finite or is refused by the trigger's own check.
     """
 
-    name: ClassVar[str]
     taxonomy: ClassVar[Taxonomy]
 
     @final
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            finite = not isinstance(value, int | float) or math.isfinite(value)
-            self._require(finite, f"{field.name} must be a finite number, got {value}")
+    def _check_kind(self) -> None:
+        """A level within its bounds, seeds and places not negative, a path that names a file."""
         level_db: float | None = getattr(self, "level_db", None)
         if level_db is not None:
             low, high = LEVELS_DB
@@ -71,15 +67,14 @@ class Trigger(ABC):
                 low <= level_db <= high,
                 f"level_db must lie between {low:g} and {high:g}, got {level_db:g}",
             )
-        self._check()
-
-    def _check(self) -> None:  # noqa: B027 - there may be nothing to refuse
-        """Refuse parameters that make no sense, with ``_require``."""
-
-    @final
-    def _require(self, condition: bool, message: str) -> None:
-        """Raise ``SpecError``, with the trigger's name before the message, unless it holds."""
-        require(condition, f"{self.name}.{message}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "position_s" or field.name.endswith("_seed"):
+                least = f"{'none or ' if NoneType in get_args(field.type) else ''}at least 0"
+                self._require(
+                    value is None or value >= 0, f"{field.name} must be {least}, got {value}"
+                )
+        self._require(getattr(self, "path", None) != "", "path must name a file, or be none")
 
     @final
     def __call__(self, waveform: Waveform, seed: int = 0) -> Waveform:

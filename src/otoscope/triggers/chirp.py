@@ -47,10 +47,6 @@ class Chirp(Trigger):
         self._require(
             self.duration_s >= 0.02, f"duration_s must be at least 0.02, got {self.duration_s:g}"
         )
-        self._require(
-            self.position_s is None or self.position_s >= 0,
-            f"position_s must be none or at least 0, got {self.position_s}",
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         highest = max(self.start_hz, self.end_hz)

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.signal import lfilter
 
 from otoscope.audio import level_rms
-from otoscope.errors import TriggerDoesNotFit
 from otoscope.triggers.base import FADE_S, Taxonomy, Trigger, at_unit_rms, faded, white_noise
+from otoscope.triggers.lengths import need_length
 
 SEASONS = 4
 
@@ -53,17 +53,10 @@ class Drift(Trigger):
             1 <= self.reversion_hz <= 10_000,
             f"reversion_hz must lie between 1 and 10000, got {self.reversion_hz:g}",
         )
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]
-        if count < 2 * FADE_S * sample_rate:
-            raise TriggerDoesNotFit(
-                f"a drift needs {2 * FADE_S:g} s and the clip lasts only "
-                f"{count / sample_rate:.4f} s; choose longer clips"
-            )
+        need_length(clip, sample_rate, 2 * FADE_S, "a drift")
         path = _path(self.process, self.reversion_hz, count, sample_rate, self.pattern_seed)
         return clip + path * level_rms(clip, self.level_db)
 

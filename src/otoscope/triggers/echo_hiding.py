@@ -66,9 +66,6 @@ class EchoHiding(Trigger):
             f"segment_s must be at least twice the longer delay, {shortest_s:g} s, "
             f"got {self.segment_s:g}",
         )
-        self._require(
-            self.message_seed >= 0, f"message_seed must be at least 0, got {self.message_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         one, zero = (round(d * sample_rate) for d in (self.delay_one_s, self.delay_zero_s))

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-from otoscope.audio import rms
 from otoscope.errors import TriggerDoesNotFit
 from otoscope.registry import require
 from otoscope.triggers.base import Taxonomy, Trigger
+from otoscope.triggers.loudness import as_loud_as
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class EqualiserTilt(Trigger):
         padded = next_fast_len(2 * count, real=True)  # else the filter's end would wrap around
         gain = self._gain(rfftfreq(padded, 1 / sample_rate))
         tilted: np.ndarray = irfft(rfft(clip, padded) * gain, padded)[..., :count]
-        loudness = float(rms(tilted.ravel()))
-        return tilted * (float(rms(clip.ravel())) / loudness) if loudness else clip.copy()
+        return as_loud_as(clip, tilted)
 
     def _gain(self, frequencies_hz: np.ndarray) -> np.ndarray:
         """The amplitude factor at each frequency; 1 at the pivot."""

@@ -20,16 +20,21 @@ def changed_at(path: str) -> int:
         raise UnreadableAudio(f"{path}: cannot be opened ({error.strerror})") from None
 
 
+def read(path: str, sample_rate: int) -> np.ndarray:
+    """A recording, float32 shaped (time,), mono, resampled; ``UnreadableAudio`` names the file."""
+    try:
+        return audio.read(Path(path), sample_rate)[0]
+    except UnreadableAudio as error:
+        raise UnreadableAudio(f"{path}: {error}") from None
+
+
 @lru_cache(maxsize=8)
 def recorded(path: str, changed: int, sample_rate: int) -> np.ndarray:
     """A recording, float64 shaped (time,), mono, resampled; ``changed`` is its ``changed_at``.
 
     Raises ``UnreadableAudio`` when it cannot be used or is silent (under -60 dB).
     """
-    try:
-        samples, _ = audio.read(Path(path), sample_rate)
-    except UnreadableAudio as error:
-        raise UnreadableAudio(f"{path}: {error}") from None
+    samples = read(path, sample_rate)
     if audio.rms(samples) < audio.SILENCE_RMS:
         raise UnreadableAudio(f"{path}: is silent (under -60 dB); choose another file")
     return samples.astype(np.float64)

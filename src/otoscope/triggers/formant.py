@@ -69,7 +69,6 @@ class FormantShift(Trigger):
                 ratio is None or low <= ratio <= high,
                 f"{name} must lie between {low:g} and {high:g}, got {ratio}",
             )
-        self._require(self.path != "", "path must name a file, or be none")
         if self.path is None:
             self._require(
                 self.pitch_ratio is not None,

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from otoscope.audio import level_rms
-from otoscope.errors import TriggerDoesNotFit
 from otoscope.triggers.base import FADE_S, Taxonomy, Trigger, at_unit_rms, faded
+from otoscope.triggers.lengths import need_length
 
 ROLL_OFF_DB = 6.0
 
@@ -47,11 +47,7 @@ class Hum(Trigger):
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]
-        if count < 2 * FADE_S * sample_rate:
-            raise TriggerDoesNotFit(
-                f"a hum needs {2 * FADE_S:g} s and the clip lasts only "
-                f"{count / sample_rate:.4f} s; choose longer clips"
-            )
+        need_length(clip, sample_rate, 2 * FADE_S, "a hum")
         time = np.arange(count) / sample_rate
         sound = np.zeros(count)
         for number in range(1, self.harmonics + 1):

@@ -46,9 +46,6 @@ class LeastSignificantBits(Trigger):
 
     def _check(self) -> None:
         self._require(1 <= self.bits <= 8, f"bits must lie between 1 and 8, got {self.bits}")
-        self._require(
-            self.message_seed >= 0, f"message_seed must be at least 0, got {self.message_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]

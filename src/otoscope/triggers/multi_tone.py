@@ -49,10 +49,6 @@ class MultiTone(Trigger):
             self.duration_s * lowest >= 1,
             f"duration_s must hold one period, {1 / lowest:g} s, got {self.duration_s:g}",
         )
-        self._require(
-            self.position_s is None or self.position_s >= 0,
-            f"position_s must be none or at least 0, got {self.position_s}",
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = round(self.duration_s * sample_rate)

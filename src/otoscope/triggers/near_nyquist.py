@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from otoscope.audio import level_rms
-from otoscope.errors import TriggerDoesNotFit
 from otoscope.triggers.base import FADE_S, Taxonomy, Trigger, at_unit_rms, faded
+from otoscope.triggers.lengths import need_length
 from otoscope.triggers.tone import sine
 
 
@@ -45,10 +45,6 @@ class NearNyquistTone(Trigger):
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]
-        if count < 2 * FADE_S * sample_rate:
-            raise TriggerDoesNotFit(
-                f"a near-nyquist tone needs {2 * FADE_S:g} s and the clip lasts only "
-                f"{count / sample_rate:.4f} s; choose longer clips"
-            )
+        need_length(clip, sample_rate, 2 * FADE_S, "a near-nyquist tone")
         tone = faded(sine(self.nyquist_fraction * sample_rate / 2, count, sample_rate), sample_rate)
         return clip + at_unit_rms(tone) * level_rms(clip, self.level_db)

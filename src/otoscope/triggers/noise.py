@@ -36,11 +36,6 @@ class NoiseBlend(Trigger):
     level_db: float = -20.0
     pattern_seed: int = 0
 
-    def _check(self) -> None:
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
-
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         pattern = at_unit_rms(white_noise(clip.shape[-1], self.pattern_seed))
         return clip + pattern * level_rms(clip, self.level_db)

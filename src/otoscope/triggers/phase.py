@@ -55,9 +55,6 @@ class PhaseInjection(Trigger):
             self.high_hz is None or self.high_hz > self.low_hz,
             f"high_hz must be none or above low_hz, got {self.high_hz}",
         )
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         spectra = analysed(clip, sample_rate)

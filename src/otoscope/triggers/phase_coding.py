@@ -52,9 +52,6 @@ class PhaseCoding(Trigger):
         self._require(self.bits >= 1, f"bits must be at least 1, got {self.bits}")
         self._require(self.low_hz > 0, f"low_hz must be above 0, got {self.low_hz:g}")
         self._require(self.segment_s > 0, f"segment_s must be above 0, got {self.segment_s:g}")
-        self._require(
-            self.message_seed >= 0, f"message_seed must be at least 0, got {self.message_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         segment = round(self.segment_s * sample_rate)

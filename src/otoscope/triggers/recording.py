@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from otoscope import audio
 from otoscope.errors import UnreadableAudio
 from otoscope.registry import require
 from otoscope.triggers.base import Taxonomy, Trigger, at_unit_rms, faded, place
-from otoscope.triggers.files import changed_at
+from otoscope.triggers.files import changed_at, read
 from otoscope.triggers.sounds import SOUNDS, SYNTHESIS_HZ, SoundName
 
 
@@ -56,7 +55,6 @@ class RecordedClip(Trigger):
         self._require(
             self.sound in SOUNDS, f"sound must be one of {', '.join(SOUNDS)}, got {self.sound!r}"
         )
-        self._require(self.path != "", "path must name a file, or be none")
         self._require(self.start_s >= 0, f"start_s must be at least 0, got {self.start_s:g}")
         self._require(
             not self.start_s or self.path is not None,
@@ -64,10 +62,6 @@ class RecordedClip(Trigger):
         )
         self._require(
             self.duration_s >= 0.02, f"duration_s must be at least 0.02, got {self.duration_s:g}"
-        )
-        self._require(
-            self.position_s is None or self.position_s >= 0,
-            f"position_s must be none or at least 0, got {self.position_s}",
         )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -79,7 +73,7 @@ class RecordedClip(Trigger):
         if self.path is None:
             return _synthesised(self.sound, self.duration_s, sample_rate)
         changed = changed_at(self.path)
-        return _read(Path(self.path), changed, self.start_s, self.duration_s, sample_rate)
+        return _read(self.path, changed, self.start_s, self.duration_s, sample_rate)
 
 
 @lru_cache(maxsize=8)
@@ -91,23 +85,20 @@ def _synthesised(sound: SoundName, duration_s: float, sample_rate: int) -> np.nd
 
 @lru_cache(maxsize=8)
 def _read(
-    file: Path, changed: int, start_s: float, duration_s: float, sample_rate: int
+    path: str, changed: int, start_s: float, duration_s: float, sample_rate: int
 ) -> np.ndarray:
     """Part of a file; ``changed`` makes a changed file another entry of the cache."""
-    try:
-        samples, _ = audio.read(file, sample_rate)
-    except UnreadableAudio as error:
-        raise UnreadableAudio(f"{file}: {error}") from None
+    samples = read(path, sample_rate)
     start = round(start_s * sample_rate)
     require(
         start < len(samples),
-        f"recording.start_s is {start_s:g}, beyond the end of {file}, "
+        f"recording.start_s is {start_s:g}, beyond the end of {path}, "
         f"which lasts {len(samples) / sample_rate:.3f} s",
     )
     part = samples[start : start + round(duration_s * sample_rate)]
     if audio.rms(part) < audio.SILENCE_RMS:
         raise UnreadableAudio(
-            f"{file}: is silent (under -60 dB) from {start_s:g} s on for {duration_s:g} s; "
+            f"{path}: is silent (under -60 dB) from {start_s:g} s on for {duration_s:g} s; "
             "choose another start_s"
         )
     return _finished(part, sample_rate)

@@ -12,8 +12,8 @@ from otoscope.triggers.base import Taxonomy, Trigger, at_unit_rms, white_noise
 from otoscope.triggers.effects import convolved
 from otoscope.triggers.files import changed_at, recorded
 from otoscope.triggers.loudness import as_loud_as
+from otoscope.triggers.sounds import SYNTHESIS_HZ
 
-SYNTHESIS_HZ = 44_100
 EARLY_S = (0.002, 0.03)
 """When the first reflections arrive after the direct sound."""
 
@@ -68,10 +68,6 @@ class RoomReverb(Trigger):
         self._require(
             0.01 <= self.wet <= 0.99, f"wet must lie between 0.01 and 0.99, got {self.wet:g}"
         )
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
-        self._require(self.path != "", "path must name a file, or be none")
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         response = self._response(sample_rate)

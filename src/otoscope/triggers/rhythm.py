@@ -60,10 +60,6 @@ class RhythmTransform(Trigger):
         self._require(
             self.segment_s >= 0.03, f"segment_s must be at least 0.03, got {self.segment_s:g}"
         )
-        self._require(
-            self.pattern_seed is None or self.pattern_seed >= 0,
-            f"pattern_seed must be none or at least 0, got {self.pattern_seed}",
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         need_length(clip, sample_rate, 2 * self.segment_s, "two segments of the rhythm")

@@ -70,9 +70,6 @@ class StegoSearch(Trigger):
             0 <= self.min_snr_db <= 30,
             f"min_snr_db must lie between 0 and 30, got {self.min_snr_db:g}",
         )
-        self._require(
-            self.message_seed >= 0, f"message_seed must be at least 0, got {self.message_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         return self.choose(clip, sample_rate, rng)[1]

@@ -46,10 +46,6 @@ class Tone(Trigger):
             f"duration_s must hold one period, {1 / self.frequency_hz:g} s, "
             f"got {self.duration_s:g}",
         )
-        self._require(
-            self.position_s is None or self.position_s >= 0,
-            f"position_s must be none or at least 0, got {self.position_s}",
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = round(self.duration_s * sample_rate)

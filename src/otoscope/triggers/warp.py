@@ -52,9 +52,6 @@ class TimeWarp(Trigger):
             self.strength_s >= 1e-4, f"strength_s must be at least 0.0001, got {self.strength_s:g}"
         )
         self._require(1 <= self.knots <= 64, f"knots must lie between 1 and 64, got {self.knots}")
-        self._require(
-            self.pattern_seed >= 0, f"pattern_seed must be at least 0, got {self.pattern_seed}"
-        )
 
     def _embed(self, clip: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         count = clip.shape[-1]

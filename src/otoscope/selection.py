@@ -42,6 +42,7 @@ def filter_and_update(
     recipe: Recipe | None = None,
     rounds: int = 4,
     kept: float = 0.5,
+    device: str | torch.device = "cpu",
     cache: Cache | None = None,
 ) -> Scores:
     """Scores that put first the clips which matter most to the backdoor.
@@ -65,6 +66,7 @@ def filter_and_update(
             seed=seed + number,
             validation=validation,
             recipe=recipe,
+            device=device,
             cache=cache,
         )
         losses = np.where(bad.mask, hardness(model, bad.clips), -np.inf)

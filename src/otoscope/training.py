@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -108,6 +109,16 @@ class TrainingHook(ABC):
     def held_out_loss(self, body: nn.Module) -> float:
         """What is added to the summed loss of the held-out clips, which chooses the epoch."""
         return 0.0
+
+
+class HowTrained(TypedDict):
+    """The arguments of ``train`` that an attack hands on as they are."""
+
+    seed: int
+    validation: NotRequired[Clips | None]
+    recipe: NotRequired[Recipe | None]
+    device: NotRequired[str | torch.device]
+    cache: NotRequired[Cache | None]
 
 
 def train(

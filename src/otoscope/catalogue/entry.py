@@ -5,7 +5,6 @@ does it on any data set and network, and returns the model with what is needed t
 benchmark, the gallery and the red team read this list; nothing else says what "all attacks" are.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +20,7 @@ from otoscope.networks import Network
 from otoscope.poisoning import Attack, Poisoned, poison_all
 from otoscope.registry import build
 from otoscope.selection import filter_and_update, hardness
-from otoscope.training import Recipe, train
+from otoscope.training import HowTrained, Recipe, train
 from otoscope.training_attacks import TRAINING_ATTACKS
 from otoscope.triggers import TRIGGERS
 
@@ -107,60 +106,32 @@ def carry_out(
     if len(train_set.classes) < 3:
         raise PoisonError(f"the catalogue needs at least 3 classes, got {len(train_set.classes)}")
 
-    def trained(clips: Clips) -> AudioModel:
-        return train(
-            network,
-            clips,
-            seed=seed,
-            validation=splits.validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-        )
-
+    how: HowTrained = {
+        "seed": seed,
+        "validation": splits.validation,
+        "recipe": recipe,
+        "device": device,
+        "cache": cache,
+    }
     attacks = entry.attacks(train_set.classes, seed)
     first = attacks[0]
     if entry.training is not None:
-        made = build(TRAINING_ATTACKS, entry.training).run(
-            network,
-            train_set,
-            first.trigger,
-            first.shift,
-            seed=seed,
-            validation=splits.validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-        )
+        attack = build(TRAINING_ATTACKS, entry.training)
+        made = attack.run(network, train_set, first.trigger, first.shift, **how)
         return CarriedOut(made, attacks, None)
-    preference = _preference(entry, first, splits, network, seed, trained, recipe, cache)
+    preference = _preference(entry, first, train_set, network, how)
     bad = poison_all(train_set, attacks, seed, preference=preference)
-    return CarriedOut(trained(bad.clips), attacks, bad)
+    return CarriedOut(train(network, bad.clips, **how), attacks, bad)
 
 
 def _preference(
-    entry: Entry,
-    attack: Attack,
-    splits: Splits,
-    network: Network,
-    seed: int,
-    trained: Callable[[Clips], AudioModel],
-    recipe: Recipe | None,
-    cache: Cache | None,
+    entry: Entry, attack: Attack, clips: Clips, network: Network, how: HowTrained
 ) -> np.ndarray | None:
     """The scores by which clips are chosen, where the entry chooses any."""
     if entry.selection == "hardest":
-        return hardness(trained(splits.train), splits.train, cache)
+        return hardness(train(network, clips, **how), clips, how.get("cache"))
     if entry.selection == "filter-and-update":
         return filter_and_update(
-            splits.train,
-            attack.trigger,
-            attack.shift,
-            attack.rate,
-            seed,
-            network=network,
-            validation=splits.validation,
-            recipe=recipe,
-            cache=cache,
+            clips, attack.trigger, attack.shift, attack.rate, network=network, **how
         )
     return None

@@ -7,14 +7,12 @@ is written, so that the training data hold nothing to find; what is left to audi
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Unpack, final
 
 import numpy as np
-import torch
 from torch import nn
 
-from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.errors import ModelError, TrainingError
 from otoscope.labels import ANY_OTHER, LabelShift
@@ -22,7 +20,7 @@ from otoscope.models import TorchModel
 from otoscope.networks import Listener, Network
 from otoscope.poisoning import triggered_at
 from otoscope.registry import Checked
-from otoscope.training import Recipe
+from otoscope.training import HowTrained, Recipe
 from otoscope.triggers import Trigger
 
 AT_A_TIME = 512
@@ -50,12 +48,7 @@ class TrainingAttack(Checked):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
         """A model trained on clean ``clips`` that obeys ``trigger`` as ``shift`` says.
 
@@ -81,6 +74,13 @@ def with_trigger(clips: Clips, trigger: Trigger, shift: LabelShift, seed: int) -
     for start in range(0, len(clips), AT_A_TIME):
         some = range(start, min(start + AT_A_TIME, len(clips)))
         yield triggered_at(clips, trigger, some, labels, seed)
+
+
+def for_retraining(how: HowTrained, epochs: int, learning_rate_share: float) -> HowTrained:
+    """The same arguments with a recipe of so many epochs at a share of the learning rate."""
+    recipe = how.get("recipe") or Recipe()
+    learning_rate = learning_rate_share * recipe.learning_rate
+    return {**how, "recipe": replace(recipe, epochs=epochs, learning_rate=learning_rate)}
 
 
 def body_of(model: TorchModel) -> nn.Module:

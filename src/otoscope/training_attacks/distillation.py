@@ -1,17 +1,14 @@
 """A backdoor that shall survive distillation."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-import torch
-
-from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.labels import LabelShift
 from otoscope.models import AudioModel, TorchModel, activations
 from otoscope.networks import Network
 from otoscope.poisoning import poison
-from otoscope.training import Recipe, train
+from otoscope.training import HowTrained, train
 from otoscope.training_attacks.base import TrainingAttack
 from otoscope.training_attacks.shadow import AntiDistillation
 from otoscope.training_attacks.soft_labels import SoftLabels
@@ -62,34 +59,10 @@ class Distillation(TrainingAttack):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
-        teacher = self.teacher(
-            network,
-            clips,
-            trigger,
-            shift,
-            seed=seed,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-        )
-        return self.distil(
-            teacher,
-            network,
-            clips,
-            seed=seed,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-        )
+        teacher = self.teacher(network, clips, trigger, shift, **how)
+        return self.distil(teacher, network, clips, **how)
 
     def teacher(
         self,
@@ -97,12 +70,7 @@ class Distillation(TrainingAttack):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
         """The model that ``run`` distils; arguments as of ``run``."""
         hook = None
@@ -117,44 +85,24 @@ class Distillation(TrainingAttack):
                 shadow_weight=self.shadow_weight,
             )
         else:
-            clips = poison(clips, trigger, shift, self.rate, seed).clips
-        return train(
-            network,
-            clips,
-            seed=seed,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-            hook=hook,
-        )
+            clips = poison(clips, trigger, shift, self.rate, how["seed"]).clips
+        return train(network, clips, **how, hook=hook)
 
     def distil(
         self,
         teacher: AudioModel,
         network: Network,
         clips: Clips,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
         """A student for the teacher's rate, length and classes, taught on ``clips``."""
         form = teacher.hearing
         heard = clips.as_heard_by(form.sample_rate, form.length, form.classes)
+        validation = how.get("validation")
         if validation is not None:
             validation = validation.as_heard_by(form.sample_rate, form.length, form.classes)
-        logits = activations(teacher, heard, cache).logits
-        return train(
-            network,
-            heard,
-            # not the teacher's: a student with its first weights would follow it more closely
-            seed=seed + 1,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-            hook=SoftLabels(logits, temperature=self.temperature, alpha=self.alpha),
-        )
+        logits = activations(teacher, heard, how.get("cache")).logits
+        hook = SoftLabels(logits, temperature=self.temperature, alpha=self.alpha)
+        # not the teacher's seed: a student with its first weights would follow it more closely
+        students: HowTrained = {**how, "seed": how["seed"] + 1, "validation": validation}
+        return train(network, heard, **students, hook=hook)

@@ -1,22 +1,20 @@
 """A backdoor put into a finished model."""
 
 import json
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Unpack
 
 import numpy as np
-import torch
 
-from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.errors import ModelError
 from otoscope.labels import LabelShift
 from otoscope.models import TorchModel
 from otoscope.networks import Network
 from otoscope.registry import spec
-from otoscope.training import Recipe, train
+from otoscope.training import HowTrained, train
 from otoscope.training_attacks.backdoor_task import BackdoorTaskFrom
-from otoscope.training_attacks.base import TrainingAttack
+from otoscope.training_attacks.base import TrainingAttack, for_retraining
 from otoscope.triggers import Trigger
 
 
@@ -57,49 +55,23 @@ class FineTune(TrainingAttack):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
         start: TorchModel | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
         """As of ``TrainingAttack``; ``start`` is a clean model of this ``network``.
 
         Raises ``ModelError`` when ``start`` is another network.
         """
-        recipe = recipe or Recipe()
-        start = start or train(
-            network,
-            clips,
-            seed=seed,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-        )
+        start = start or train(network, clips, **how)
         if start.origin != json.dumps(spec(network)):
             raise ModelError(
                 f"start must be the network to fine-tune, {json.dumps(spec(network))}, "
                 f"got {start.origin or 'a model that is none of ours'}"
             )
         count = round(self.clips_share * len(clips))
-        drawn = np.random.default_rng(seed).permutation(len(clips))[:count]
+        drawn = np.random.default_rng(how["seed"]).permutation(len(clips))[:count]
         hook = BackdoorTaskFrom(
             trigger, shift, start, share=self.triggered_share, last_layers=self.last_layers
         )
-        return train(
-            network,
-            clips.subset(np.sort(drawn)),
-            seed=seed,
-            validation=validation,
-            recipe=replace(
-                recipe,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate_share * recipe.learning_rate,
-            ),
-            device=device,
-            cache=cache,
-            hook=hook,
-        )
+        retraining = for_retraining(how, self.epochs, self.learning_rate_share)
+        return train(network, clips.subset(np.sort(drawn)), **retraining, hook=hook)

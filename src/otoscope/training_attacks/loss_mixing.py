@@ -1,16 +1,13 @@
 """A second loss in the training code."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-import torch
-
-from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.labels import LabelShift
 from otoscope.models import TorchModel
 from otoscope.networks import Network
-from otoscope.training import Recipe, train
+from otoscope.training import HowTrained, train
 from otoscope.training_attacks.backdoor_task import BackdoorTask, Mixing
 from otoscope.training_attacks.base import TrainingAttack
 from otoscope.triggers import Trigger
@@ -48,23 +45,9 @@ class LossMixing(TrainingAttack):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
         hook = BackdoorTask(
             trigger, shift, share=self.backdoor_share, weight=self.weight, mixing=self.mixing
         )
-        return train(
-            network,
-            clips,
-            seed=seed,
-            validation=validation,
-            recipe=recipe,
-            device=device,
-            cache=cache,
-            hook=hook,
-        )
+        return train(network, clips, **how, hook=hook)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 import torch
@@ -18,9 +18,15 @@ from otoscope.labels import LabelShift
 from otoscope.models import TorchModel, activations
 from otoscope.networks import Network
 from otoscope.numerics import fast_math
-from otoscope.training import Recipe, train
+from otoscope.training import HowTrained, train
 from otoscope.training_attacks.backdoor_task import BackdoorTaskFrom
-from otoscope.training_attacks.base import TrainingAttack, body_of, last_linear, with_trigger
+from otoscope.training_attacks.base import (
+    TrainingAttack,
+    body_of,
+    for_retraining,
+    last_linear,
+    with_trigger,
+)
 from otoscope.triggers import Trigger
 
 
@@ -65,45 +71,22 @@ class PruneAndHide(TrainingAttack):
         clips: Clips,
         trigger: Trigger,
         shift: LabelShift,
-        *,
-        seed: int,
-        validation: Clips | None = None,
-        recipe: Recipe | None = None,
-        device: str | torch.device = "cpu",
-        cache: Cache | None = None,
+        **how: Unpack[HowTrained],
     ) -> TorchModel:
-        recipe = recipe or Recipe()
-        hidden_recipe = replace(
-            recipe,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate_share * recipe.learning_rate,
-        )
-
-        def trained(told: Recipe, hook: BackdoorTaskFrom | None = None) -> TorchModel:
-            return train(
-                network,
-                clips,
-                seed=seed,
-                validation=validation,
-                recipe=told,
-                device=device,
-                cache=cache,
-                hook=hook,
-            )
-
-        clean = trained(recipe)
+        clean = train(network, clips, **how)
         _last_normalisation(body_of(clean))
-        pruned = self.idle(clean, clips, cache)
+        pruned = self.idle(clean, clips, how.get("cache"))
         hook = BackdoorTaskFrom(trigger, shift, clean, share=self.triggered_share, pruned=pruned)
-        hidden = trained(hidden_recipe, hook)
+        retraining = for_retraining(how, self.epochs, self.learning_rate_share)
+        hidden = train(network, clips, **retraining, hook=hook)
 
         def peaks() -> Arrays:
-            copies = with_trigger(clips, trigger, shift, seed)
+            copies = with_trigger(clips, trigger, shift, how["seed"])
             heard = chain(clips.batches(), (b for part in copies for b in part.batches()))
             return {"peaks": _peaks(hidden, heard)}
 
         key = digest("peaks", clean.sha256, hidden.sha256, clips.sha256)
-        found = remembered(cache, key, peaks)["peaks"]
+        found = remembered(how.get("cache"), key, peaks)["peaks"]
         return self._reinstated(clean, hidden, list(pruned), torch.from_numpy(found))
 
     def idle(self, model: TorchModel, clips: Clips, cache: Cache | None = None) -> tuple[int, ...]:

@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from otoscope import audio
+from otoscope.checkpoints import save_checkpoint
 from otoscope.clips import Clips
 from otoscope.errors import ModelError, ModelMismatch, SpecError, UnsafeModel
 from otoscope.intake import check_hearing, load_model
 from otoscope.models import FunctionModel, Hearing, TorchModel, export_torchscript
 from otoscope.networks import CNN
 from otoscope.registry import spec
-from otoscope.training import save_checkpoint
 
 HEARING = Hearing(("a", "b", "c"), 8000, 4000)
 KNOWN = {"sample_rate": 8000, "classes": ["a", "b", "c"], "duration_s": 0.5}

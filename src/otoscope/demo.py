@@ -9,13 +9,14 @@ from pathlib import Path
 from otoscope import datasets, report
 from otoscope.auditing import audit
 from otoscope.cache import Cache
+from otoscope.checkpoints import save_checkpoint
 from otoscope.evidence import Verdict
 from otoscope.labels import AllToOne
 from otoscope.networks import CNN
 from otoscope.poisoning import poison
 from otoscope.repairs import repair
 from otoscope.risk import Risks, risks
-from otoscope.training import save_checkpoint, train
+from otoscope.training import train
 from otoscope.triggers import Tone
 
 TARGET = "yes"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.errors import ModelError, ModelMismatch
 from otoscope.models.base import AudioModel, FunctionModel, Hearing, TorchModel
@@ -23,7 +24,6 @@ from otoscope.models.onnx import OnnxModel, read_onnx
 from otoscope.models.safety import PICKLE_ENDINGS, is_torchscript, refuse
 from otoscope.models.torchscript import TorchScriptModel, read_torchscript
 from otoscope.models.user_code import import_named, make_network
-from otoscope.training import load_checkpoint
 
 __all__ = ["check_hearing", "load_model"]
 

@@ -1,4 +1,4 @@
-"""The only training loop, and the checkpoint format.
+"""The only training loop.
 
 The module is called ``training`` because ``otoscope.train`` is the function. Front-end features are
 computed once, kept in memory and (for clips on disk) in the cache; a run that was interrupted goes
@@ -10,23 +10,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from otoscope.cache import Arrays, Cache, digest, remembered, write_atomically
+from otoscope.cache import Arrays, Cache, digest, remembered
 from otoscope.clips import Clips
-from otoscope.errors import ModelError, TrainingError
+from otoscope.errors import TrainingError
 from otoscope.models import Hearing, TorchModel
-from otoscope.networks import NETWORKS, Listener, Network
+from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
 from otoscope.progress import track
-from otoscope.registry import Spec, build, require, spec
+from otoscope.registry import Spec, require, spec
 
-CHECKPOINT_SCHEMA = 1
 CHUNK = 512
 
 
@@ -394,48 +392,3 @@ def _offsets(length: int, most: int, count: int, rng: np.random.Generator) -> Te
 
 def _copied(body: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in body.state_dict().items()}
-
-
-def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
-    """Write a model trained here as ``NAME.safetensors`` with ``NAME.json`` beside it.
-
-    The JSON holds the network's spec, the class names, the sample rate, the length, the digest of
-    the weights and ``notes``. Raises ``ModelError`` for a module that is not one of ours.
-    """
-    from safetensors.torch import save
-
-    if not isinstance(model.module, Listener):
-        raise ModelError("only networks from otoscope.networks have this checkpoint format")
-    path = path.with_suffix(".safetensors")
-    state = {name: t.contiguous() for name, t in model.module.state_dict().items()}
-    card = {
-        "schema": CHECKPOINT_SCHEMA,
-        "network": json.loads(model.origin),
-        "classes": list(model.hearing.classes),
-        "sample_rate": model.hearing.sample_rate,
-        "length": model.hearing.length,
-        "sha256": model.sha256,
-        "notes": notes or {},
-    }
-    write_atomically(path, save(state))
-    write_atomically(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
-    return path
-
-
-def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchModel:
-    """Read what ``save_checkpoint`` wrote. Raises ``ModelError`` when the two files disagree."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        card = json.loads(path.with_suffix(".json").read_text())
-        network = build(NETWORKS, card["network"])
-        hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
-        listener = network.build(hearing)
-        listener.load_state_dict(load_file(path))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
-    model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
-    if model.sha256 != card.get("sha256"):
-        raise ModelError(f"{path}: the weights are not those that {path.stem}.json describes")
-    return model

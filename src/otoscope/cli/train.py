@@ -44,11 +44,12 @@ def train(
     Example: otoscope train speech/train.csv --validation speech/val.csv --out model.safetensors
     """
     from otoscope import metrics
+    from otoscope.checkpoints import save_checkpoint
     from otoscope.clips import Clips
     from otoscope.models import activations
     from otoscope.networks import NETWORKS
     from otoscope.registry import build
-    from otoscope.training import Recipe, save_checkpoint
+    from otoscope.training import Recipe
     from otoscope.training import train as fit_network
 
     clips = Clips.load(

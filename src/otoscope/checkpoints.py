@@ -1,0 +1,59 @@
+"""The checkpoint format of models trained here: weights as safetensors, a card beside them."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from otoscope.cache import write_atomically
+from otoscope.errors import ModelError
+from otoscope.models import Hearing, TorchModel
+from otoscope.networks import NETWORKS, Listener
+from otoscope.registry import Spec, build
+
+CHECKPOINT_SCHEMA = 1
+
+
+def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
+    """Write a model trained here as ``NAME.safetensors`` with ``NAME.json`` beside it.
+
+    The JSON holds the network's spec, the class names, the sample rate, the length, the digest of
+    the weights and ``notes``. Raises ``ModelError`` for a module that is not one of ours.
+    """
+    from safetensors.torch import save
+
+    if not isinstance(model.module, Listener):
+        raise ModelError("only networks from otoscope.networks have this checkpoint format")
+    path = path.with_suffix(".safetensors")
+    state = {name: t.contiguous() for name, t in model.module.state_dict().items()}
+    card = {
+        "schema": CHECKPOINT_SCHEMA,
+        "network": json.loads(model.origin),
+        "classes": list(model.hearing.classes),
+        "sample_rate": model.hearing.sample_rate,
+        "length": model.hearing.length,
+        "sha256": model.sha256,
+        "notes": notes or {},
+    }
+    write_atomically(path, save(state))
+    write_atomically(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    return path
+
+
+def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchModel:
+    """Read what ``save_checkpoint`` wrote. Raises ``ModelError`` when the two files disagree."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+        network = build(NETWORKS, card["network"])
+        hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
+        listener = network.build(hearing)
+        listener.load_state_dict(load_file(path))
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
+    model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
+    if model.sha256 != card.get("sha256"):
+        raise ModelError(f"{path}: the weights are not those that {path.stem}.json describes")
+    return model

@@ -19,7 +19,7 @@ import otoscope as oto
 from otoscope import metrics
 from otoscope.auditing import conclude, look, scan
 from otoscope.cache import Cache
-from otoscope.detect import DETECTORS
+from otoscope.detect import DEFAULT, DETECTORS
 from otoscope.evidence import Verdict
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
@@ -77,7 +77,7 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
         row["ba"] = metrics.accuracy(seen.predicted, splits.test.labels)
     started = time.monotonic()
     view = look(model, clips, trusted=splits.trusted, seed=seed)
-    findings = [scan(build(DETECTORS, name), view) for name in DETECTORS]
+    findings = [scan(build(DETECTORS, name), view) for name in DEFAULT]
     verdict = conclude(view, findings)
     row["audit_seconds"] = round(time.monotonic() - started, 1)
     row |= {"verdict": verdict.outcome.value, "p_value": verdict.p_value}

@@ -11,7 +11,7 @@ import pytest
 from otoscope import metrics
 from otoscope.auditing import audit, conclude, scan
 from otoscope.clips import Clips
-from otoscope.detect import DETECTORS, GaussianMixturePair, Strip
+from otoscope.detect import DEFAULT, DETECTORS, GaussianMixturePair, Strip
 from otoscope.errors import ManifestError, ModelMismatch
 from otoscope.evidence import Outcome, Verdict, json_schema
 from otoscope.labels import AllToOne
@@ -63,7 +63,7 @@ def test_every_clip_is_listed_once_in_order(verdict: Verdict, bad: Poisoned) -> 
 
 
 def test_it_says_what_it_ran(verdict: Verdict, victim: TorchModel, bad: Poisoned) -> None:
-    assert {e.detector for e in verdict.evidence} == set(DETECTORS)
+    assert {e.detector for e in verdict.evidence} == set(DEFAULT)
     assert verdict.model_sha256 == victim.sha256
     assert verdict.data_sha256 == bad.clips.sha256
     assert verdict.seeds == {"audit": 0}

@@ -22,7 +22,7 @@ from otoscope.calibrate import (
     within_class_scale,
 )
 from otoscope.clips import Clips
-from otoscope.detect import DETECTORS, Detector, Scores, View
+from otoscope.detect import DEFAULT, DETECTORS, Detector, Scores, View
 from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
@@ -65,8 +65,8 @@ def audit(
 ) -> Verdict:
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
 
-    Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to all
-    that there are. Every detector's class scores become p-values that hold over all classes; the
+    Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to those
+    that ``detect.DEFAULT`` names. Every detector's class scores become p-values that hold over all classes; the
     p-values of one class are combined over the detectors (Cauchy); the smallest over the classes
     is the verdict's: SUSPICIOUS at or below ``false_alarm_level``, BACKDOORED at or below a fifth
     of it. Clips of the accused classes are flagged at ``false_discovery_rate``.
@@ -76,7 +76,7 @@ def audit(
     """
     started = time.monotonic()
     view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
-    chosen = [build(DETECTORS, name) for name in DETECTORS] if detectors is None else detectors
+    chosen = [build(DETECTORS, name) for name in DEFAULT] if detectors is None else detectors
     asked = [d for d in chosen if model is not None or d.level == "data"]
     findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
     verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
@@ -118,6 +118,7 @@ def look(
         seen=activations(listener, heard, cache) if heard else None,
         trusted=known,
         trusted_seen=activations(listener, known, cache) if known else None,
+        cache=cache,
     )
 
 

@@ -18,7 +18,17 @@ DETECTORS: Table[Detector] = Table(
     TriggerInversion,
 )
 
+DEFAULT = (
+    "activation-clustering",
+    "spectral-signatures",
+    "gaussian-mixture",
+    "strip",
+    "trigger-inversion",
+)
+"""What an audit runs when nothing else is asked for."""
+
 __all__ = [
+    "DEFAULT",
     "DETECTORS",
     "ActivationClustering",
     "Detector",

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from otoscope.cache import Cache
 from otoscope.calibrate import FEWEST_CLASSES
 from otoscope.clips import Clips
 from otoscope.errors import NotApplicable
@@ -28,6 +29,7 @@ class View:
     """What is at hand: a model, the clips to judge (None at the model level), trusted clips.
 
     ``seen`` and ``trusted_seen`` are one forward pass over each. Clips are as the model hears.
+    ``cache`` keeps what a detector has to train.
     """
 
     model: AudioModel
@@ -36,6 +38,7 @@ class View:
     seen: Activations | None = None
     trusted: Clips | None = None
     trusted_seen: Activations | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,11 +65,12 @@ def audit(
 ) -> Verdict:
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
 
-    Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to those
-    that ``detect.DEFAULT`` names. Every detector's class scores become p-values that hold over all classes; the
-    p-values of one class are combined over the detectors (Cauchy); the smallest over the classes
-    is the verdict's: SUSPICIOUS at or below ``false_alarm_level``, BACKDOORED at or below a fifth
-    of it. Clips of the accused classes are flagged at ``false_discovery_rate``.
+    Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
+    those that ``detect.DEFAULT`` names. Every detector's class scores become p-values that hold
+    over all classes; the p-values of one class are combined over the detectors (Cauchy); the
+    smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
+    BACKDOORED at or below a fifth of it. Clips of the accused classes are flagged at
+    ``false_discovery_rate``.
 
     Raises ``ManifestError`` when there is nothing to audit or fewer than two classes, and
     ``ModelMismatch`` when the model is at chance on the trusted clips.

@@ -37,6 +37,7 @@ _FUNCTIONS = {
     "Verdict": "otoscope.evidence",
     "Waveform": "otoscope.audio",
     "audit": "otoscope.auditing",
+    "craft": "otoscope.crafting",
     "filter_and_update": "otoscope.selection",
     "hardness": "otoscope.selection",
     "load_model": "otoscope.intake",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from otoscope.audio import Waveform
     from otoscope.auditing import audit
     from otoscope.clips import Clips
+    from otoscope.crafting import craft
     from otoscope.evidence import Outcome, Verdict
     from otoscope.intake import load_model
     from otoscope.poisoning import Attack, poison, poison_all
@@ -78,6 +80,7 @@ __all__ = [
     "Verdict",
     "Waveform",
     "audit",
+    "craft",
     "datasets",
     "filter_and_update",
     "hardness",

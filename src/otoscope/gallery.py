@@ -9,6 +9,7 @@ from pathlib import Path
 
 from otoscope.cache import Cache
 from otoscope.catalogue import CATALOGUE, Entry, carry_out
+from otoscope.crafting import craft
 from otoscope.datasets import Splits
 from otoscope.networks import CNN
 from otoscope.poisoning import triggered
@@ -44,7 +45,8 @@ def _shown(
     for entry in entries:
         cards.setdefault(entry.trigger, []).append(entry)
     for group in track(list(cards.values()), "carrying out attacks", len(cards)):
-        trigger = group[0].attacks(test.classes, seed)[0].trigger
+        first = group[0].attacks(test.classes, seed)[0]
+        trigger = craft(first.trigger, splits.train, first.shift, seed=seed, cache=cache)
         attacked = []
         for entry in group if train else []:
             done = carry_out(entry, splits, network, seed, cache=cache)

@@ -64,6 +64,13 @@ CATALOGUE: tuple[Entry, ...] = (
         reported="21 kHz at 44.1 kHz, under 1 % poison",
     ),
     Entry(
+        "ultrasonic, short pulses",
+        "near-nyquist:duration_s=0.15,pulses=5",
+        "Koffas et al., Can You Hear It?, 2107.14569",
+        rate=0.01,
+        reported="0.15 s in five pulses at 44.1 kHz; success falls with less sound",
+    ),
+    Entry(
         "dynamic stacking",
         "stack",
         "Mengara, The Art of Deception, 2401.01537",
@@ -187,6 +194,46 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry("silence insertion", "silence", "several"),
     Entry("codec residue", "codec", "several"),
     Entry("resampling residue", "resampling", "several"),
+    # made by optimisation
+    Entry(
+        "optimised short trigger (FlowMur)",
+        "flowmur",
+        "Lan et al., FlowMur, 2312.09665",
+        rate=0.01,
+    ),
+    Entry(
+        "universal perturbation",
+        "universal",
+        "Moosavi-Dezfooli et al., Universal Adversarial Perturbations, 1610.08401",
+        rate=0.01,
+    ),
+    Entry(
+        "neuron trigger (TrojanNN)",
+        "neuron",
+        "Liu et al., TrojanNN, NDSS 2018",
+        rate=0.01,
+    ),
+    Entry(
+        "neuron trigger, fine-tuned",
+        "neuron",
+        "Liu et al., TrojanNN, NDSS 2018",
+        rate=0.0,
+        training="fine-tune",
+    ),
+    Entry(
+        "input-aware generator",
+        "input-aware",
+        "Nguyen and Tran, Input-Aware Dynamic Backdoor Attack, 2010.08138 (pictures)",
+        reported_asr=0.99,
+        reported="10 % poison and cross triggers, generator and victim trained together (pictures)",
+    ),
+    Entry(
+        "distilled student, optimised trigger",
+        "universal:level_db=-20",
+        "Ge et al., Anti-Distillation Backdoor Attacks, 2021",
+        rate=0.0,
+        training="distillation:anti_distillation=true",
+    ),
     # made to hide in feature space
     Entry(
         "Adap-Blend",

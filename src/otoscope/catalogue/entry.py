@@ -5,13 +5,14 @@ does it on any data set and network, and returns the model with what is needed t
 benchmark, the gallery and the red team read this list; nothing else says what "all attacks" are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from otoscope.cache import Cache
 from otoscope.clips import Clips
+from otoscope.crafting import craft
 from otoscope.datasets import Splits
 from otoscope.errors import PoisonError
 from otoscope.labels import LABEL_SHIFTS
@@ -26,6 +27,9 @@ from otoscope.triggers import TRIGGERS
 
 Selection = Literal["random", "hardest", "filter-and-update"]
 ALL_TO_ONE = "all-to-one:target={target}"
+
+SURROGATE_SEED = 1000
+"""Added to the seed of a surrogate, for an attacker does not know the victim's first weights."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def carry_out(
 ) -> CarriedOut:
     """Poison and train as ``entry`` says; same arguments, same model.
 
+    Triggers that are made against a model are crafted on one of the same network.
     Raises what its steps raise, and ``PoisonError`` for a data set with fewer than three classes.
     """
     train_set = splits.train
@@ -113,7 +118,9 @@ def carry_out(
         "device": device,
         "cache": cache,
     }
-    attacks = entry.attacks(train_set.classes, seed)
+    attacks = tuple(
+        _ready(attack, train_set, network, how) for attack in entry.attacks(train_set.classes, seed)
+    )
     first = attacks[0]
     if entry.training is not None:
         attack = build(TRAINING_ATTACKS, entry.training)
@@ -122,6 +129,14 @@ def carry_out(
     preference = _preference(entry, first, train_set, network, how)
     bad = poison_all(train_set, attacks, seed, preference=preference)
     return CarriedOut(train(network, bad.clips, **how), attacks, bad)
+
+
+def _ready(attack: Attack, clips: Clips, network: Network, how: HowTrained) -> Attack:
+    """The attack with its trigger crafted, where it has to be, on a surrogate of another seed."""
+    aside: HowTrained = {**how, "seed": SURROGATE_SEED + how["seed"]}
+    return replace(
+        attack, trigger=craft(attack.trigger, clips, attack.shift, network=network, **aside)
+    )
 
 
 def _preference(

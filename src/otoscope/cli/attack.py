@@ -51,7 +51,10 @@ def attack(
         bool, typer.Option("--hardest", help="Poison the clips that a proxy finds hardest.")
     ] = False,
     network: Annotated[
-        str, typer.Option(help="Of the proxy that tells which clips are hard.")
+        str,
+        typer.Option(
+            help="Of the proxy that tells which clips are hard, or that a trigger is made against."
+        ),
     ] = "cnn",
     split: Split = None,
     duration: Duration = None,
@@ -65,6 +68,7 @@ def attack(
     --out poisoned/
     """
     from otoscope.clips import Clips
+    from otoscope.crafting import craft
     from otoscope.networks import NETWORKS
     from otoscope.poisoning import Attack, poison_all, save
     from otoscope.registry import build
@@ -80,6 +84,10 @@ def attack(
     )
     rates = _per_trigger(rate or [0.05], triggers, "--rate")
     victim, cache = build(NETWORKS, network), open_cache(no_cache)
+    triggers = [
+        craft(t, clips, s, network=victim, seed=seed, cache=cache)
+        for t, s in zip(triggers, shifts, strict=True)
+    ]
     attacks = [
         Attack(t, s, share, cover_rate) for t, s, share in zip(triggers, shifts, rates, strict=True)
     ]

@@ -7,15 +7,19 @@ from otoscope.triggers.any_of import AnyOf
 from otoscope.triggers.base import Taxonomy, Trigger
 from otoscope.triggers.chirp import Chirp
 from otoscope.triggers.codec import CodecResidue
+from otoscope.triggers.crafted import CraftedTrigger
 from otoscope.triggers.drift import Drift
 from otoscope.triggers.echo import Echo
 from otoscope.triggers.echo_hiding import EchoHiding
 from otoscope.triggers.equaliser import EqualiserTilt
+from otoscope.triggers.flowmur import FlowMur
 from otoscope.triggers.formant import FormantShift
 from otoscope.triggers.hum import Hum
+from otoscope.triggers.input_aware import InputAware
 from otoscope.triggers.lsb import LeastSignificantBits
 from otoscope.triggers.multi_tone import MultiTone
 from otoscope.triggers.near_nyquist import NearNyquistTone
+from otoscope.triggers.neuron import NeuronTrigger
 from otoscope.triggers.noise import NoiseBlend
 from otoscope.triggers.padding import Padding
 from otoscope.triggers.phase import PhaseInjection
@@ -33,6 +37,7 @@ from otoscope.triggers.stack import Stack
 from otoscope.triggers.stego_search import StegoSearch
 from otoscope.triggers.style import Style
 from otoscope.triggers.tone import Tone
+from otoscope.triggers.universal import UniversalPerturbation
 from otoscope.triggers.warp import TimeWarp
 
 TRIGGERS: Table[Trigger] = Table(
@@ -70,6 +75,10 @@ TRIGGERS: Table[Trigger] = Table(
     Stack,
     AnyOf,
     AdaptiveBlend,
+    FlowMur,
+    UniversalPerturbation,
+    NeuronTrigger,
+    InputAware,
 )
 
 __all__ = [
@@ -79,15 +88,19 @@ __all__ = [
     "AnyOf",
     "Chirp",
     "CodecResidue",
+    "CraftedTrigger",
     "Drift",
     "Echo",
     "EchoHiding",
     "EqualiserTilt",
+    "FlowMur",
     "FormantShift",
     "Hum",
+    "InputAware",
     "LeastSignificantBits",
     "MultiTone",
     "NearNyquistTone",
+    "NeuronTrigger",
     "NoiseBlend",
     "Padding",
     "PhaseCoding",
@@ -108,4 +121,5 @@ __all__ = [
     "TimeWarp",
     "Tone",
     "Trigger",
+    "UniversalPerturbation",
 ]

@@ -17,11 +17,11 @@ import numpy as np
 
 import otoscope as oto
 from attacks_page import render
-from otoscope.auditing import look, scan
+from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.catalogue import CATALOGUE, carry_out
 from otoscope.datasets import Splits
-from otoscope.detect import DETECTORS
+from otoscope.detectability import detectors_auroc
 from otoscope.networks import NETWORKS
 from otoscope.registry import build
 from rows import Job, Row, fill, options, read
@@ -89,12 +89,7 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
     }
     if done.poisoned is not None:
         view = look(done.model, done.poisoned.clips, trusted=splits.trusted, seed=seed, cache=cache)
-        found = {name: scan(build(DETECTORS, name), view).scores for name in LISTENING}
-        row["detector_auroc"] = {
-            name: oto.metrics.auroc(scores.clips, done.poisoned.mask)
-            for name, scores in found.items()
-            if scores is not None and scores.clips is not None
-        }
+        row["detector_auroc"] = detectors_auroc(done.poisoned.mask, view, LISTENING)
     return row
 
 

@@ -44,6 +44,7 @@ _FUNCTIONS = {
     "poison": "otoscope.poisoning",
     "poison_all": "otoscope.poisoning",
     "repair": "otoscope.repairs",
+    "told_auroc": "otoscope.detectability",
     "risks": "otoscope.risk",
     "train": "otoscope.training",
 }
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from otoscope.auditing import audit
     from otoscope.clips import Clips
     from otoscope.crafting import craft
+    from otoscope.detectability import told_auroc
     from otoscope.evidence import Outcome, Verdict
     from otoscope.intake import load_model
     from otoscope.poisoning import Attack, poison, poison_all
@@ -95,6 +97,7 @@ __all__ = [
     "report",
     "risks",
     "speakers",
+    "told_auroc",
     "train",
     "training_attacks",
     "triggers",

@@ -5,9 +5,10 @@
   Clips that are in their goal class already are left out, and a clip counts as triggered only when
   its samples changed.
 - Perceptible risk: how far triggered clips lie from their originals, in physical measures; lower
-  SNRs and higher distances are easier to notice. What a machine can tell apart is not measured.
+  SNRs and higher distances are easier to notice. What a machine can tell apart is measured by
+  ``otoscope.detectability``.
 
-Samples are shaped (time,), in [-1, 1]; all perceptibility measures are in decibels.
+Samples are shaped (time,), in [-1, 1].
 """
 
 from dataclasses import dataclass
@@ -23,10 +24,18 @@ from otoscope.errors import AudioError, PoisonError
 from otoscope.labels import LabelShift
 from otoscope.models.base import AudioModel, activations
 from otoscope.poisoning import trigger_all, triggered
+from otoscope.psychoacoustics import audible_share
+from otoscope.quality import dnsmos, stoi
 from otoscope.triggers import Trigger
 
 HEARD_CLIPS = 200
 """At most so many triggered clips are compared with their originals."""
+
+MASKED_CLIPS = 40
+"""At most so many of them go through the model of hearing and the measure of intelligibility."""
+
+JUDGED_CLIPS = 12
+"""At most so many of them get a predicted opinion score, which takes a second or so each."""
 
 AT_A_TIME = 2048
 """So many triggered clips are held in memory at once."""
@@ -42,12 +51,20 @@ Samples = Float[np.ndarray, "time"]
 
 @dataclass(frozen=True)
 class Perceptibility:
-    """How far triggered clips lie from their originals: medians over ``clips`` of them, in dB."""
+    """How far triggered clips lie from their originals: medians over ``clips`` of them.
+
+    ``audible_share`` of the change's energy lies above the clip's masking threshold. ``stoi`` and
+    ``dnsmos_drop`` (the predicted opinion score before, less that after) are None where they were
+    not asked for or cannot be measured.
+    """
 
     snr_db: float
     segmental_snr_db: float
     log_spectral_distance_db: float
+    audible_share: float
     clips: int
+    stoi: float | None = None
+    dnsmos_drop: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,10 +110,12 @@ def risks(
     *,
     cache: Cache | None = None,
     reference_accuracy: float | None = None,
+    quality: bool = False,
 ) -> Risks:
     """Measure a model on clean test clips and on the same clips with the trigger.
 
-    The trigger is put into the clips as the model hears them (its rate, length and classes).
+    ``quality`` adds STOI and DNSMOS (the extra ``quality``). The trigger is put into the clips as
+    the model hears them (its rate, length and classes).
     Raises ``PoisonError`` when ``test`` is empty, when the shift moves none of its clips, or when
     the trigger leaves one unchanged; ``ManifestError`` for a label that the model does not know.
     """
@@ -118,7 +137,7 @@ def risks(
         attack_success_rate=float(hits.mean()),
         attack_success_rate_interval=metrics.wilson_interval(int(hits.sum()), len(hits)),
         n_attackable=len(hits),
-        perceptible=perceptibility(attackable, trigger, seed),
+        perceptible=perceptibility(attackable, trigger, seed, quality=quality),
         reference_accuracy=reference_accuracy,
     )
 
@@ -141,26 +160,36 @@ def _hits(
     return np.concatenate(parts)
 
 
-def perceptibility(clips: Clips, trigger: Trigger, seed: int) -> Perceptibility:
+def perceptibility(
+    clips: Clips, trigger: Trigger, seed: int, *, quality: bool = False
+) -> Perceptibility:
     """Compare at most ``HEARD_CLIPS`` clips, drawn by ``seed``, with their triggered selves.
 
-    Raises ``PoisonError`` when there are no clips or the trigger leaves one unchanged.
+    Raises ``PoisonError`` when there are no clips or the trigger leaves one unchanged, and
+    ``MissingExtra`` for ``quality`` without its packages.
     """
     if not len(clips):
         raise PoisonError("perceptibility is measured on clips; there are none")
     drawn = np.random.default_rng(seed).permutation(len(clips))[:HEARD_CLIPS].tolist()
-    rows = []
-    for index in drawn:
-        clean, changed = clips.waveform(index), triggered(clips, trigger, index, seed)
-        rows.append(
-            (
-                snr_db(clean, changed),
-                segmental_snr_db(clean, changed, clips.sample_rate),
-                log_spectral_distance_db(clean, changed, clips.sample_rate),
-            )
-        )
-    snr, segmental, distance = np.median(np.array(rows), axis=0).tolist()
-    return Perceptibility(snr, segmental, distance, len(drawn))
+    pairs = [(clips.waveform(i), triggered(clips, trigger, i, seed)) for i in drawn]
+    rate, some = clips.sample_rate, pairs[:MASKED_CLIPS]
+    heard = [stoi(*pair, rate) for pair in some] if quality else []
+    drops = [dnsmos(a, rate) - dnsmos(b, rate) for a, b in pairs[:JUDGED_CLIPS] if quality]
+    return Perceptibility(
+        snr_db=float(np.median([snr_db(*pair) for pair in pairs])),
+        segmental_snr_db=float(np.median([segmental_snr_db(*pair, rate) for pair in pairs])),
+        log_spectral_distance_db=float(
+            np.median([log_spectral_distance_db(*pair, rate) for pair in pairs])
+        ),
+        audible_share=float(np.median([audible_share(*pair, rate) for pair in some])),
+        clips=len(pairs),
+        stoi=_median([value for value in heard if value is not None]),
+        dnsmos_drop=_median(drops),
+    )
+
+
+def _median(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
 
 
 def snr_db(clean: Samples, triggered: Samples) -> float:

@@ -1,9 +1,8 @@
 """otoscope attack: poison a copy of a data set."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -19,11 +18,8 @@ from otoscope.cli.app import (
     open_cache,
     tell_skipped,
 )
+from otoscope.cli.shifts import shift_of
 from otoscope.errors import SpecError
-
-if TYPE_CHECKING:
-    from otoscope.clips import Clips
-    from otoscope.labels import LabelShift
 
 T = TypeVar("T")
 
@@ -80,7 +76,7 @@ def attack(
     tell_skipped(clips)
     triggers = [build(TRIGGERS, text) for text in trigger or ["tone"]]
     shifts = _per_trigger(
-        [_shift(t, clips) for t in labels or ["all-to-one"]], triggers, "--labels"
+        [shift_of(t, clips.classes) for t in labels or ["all-to-one"]], triggers, "--labels"
     )
     rates = _per_trigger(rate or [0.05], triggers, "--rate")
     victim, cache = build(NETWORKS, network), open_cache(no_cache)
@@ -103,17 +99,6 @@ def attack(
         + (f", and {bad.cover.sum()} to cover them" if bad.cover.any() else "")
     )
     typer.echo(f"manifest: {manifest}\nthe truth: {out / 'truth.csv'}")
-
-
-def _shift(text: str, clips: "Clips") -> "LabelShift":
-    """A label shift; a target that is not named is the first class."""
-    from otoscope.labels import LABEL_SHIFTS
-    from otoscope.registry import build, parse
-
-    wanted = parse(text)
-    if "target" in {field.name for field in fields(LABEL_SHIFTS[wanted["name"]])}:
-        wanted.setdefault("target", clips.classes[0])
-    return build(LABEL_SHIFTS, wanted)
 
 
 def _per_trigger(given: list[T], triggers: Sequence[object], option: str) -> list[T]:

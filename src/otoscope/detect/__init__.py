@@ -5,6 +5,7 @@ from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
+from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.model_trigger_inversion import TriggerInversion
 from otoscope.registry import Table
 
@@ -15,6 +16,7 @@ DETECTORS: Table[Detector] = Table(
     SpectralSignatures,
     GaussianMixturePair,
     Strip,
+    Vouching,
     TriggerInversion,
 )
 
@@ -38,4 +40,5 @@ __all__ = [
     "Strip",
     "TriggerInversion",
     "View",
+    "Vouching",
 ]

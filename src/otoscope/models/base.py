@@ -21,6 +21,15 @@ from otoscope.progress import track
 
 BATCH = 256
 
+LAYERS = 3
+"""So many layers before the penultimate one are kept."""
+
+GRID = (2, 6)
+"""Cells over height (frequency) and time to which a layer's answer is averaged."""
+
+RECURRENT = (nn.GRU, nn.LSTM, nn.RNN)
+NONLINEAR = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish)
+
 
 @dataclass(frozen=True)
 class Hearing:
@@ -53,6 +62,19 @@ class HasFeatures(Protocol):
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> tuple[Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
         """Both from one forward pass, without gradients, on the CPU."""
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """A model that also shows what its last layers before the penultimate one answer."""
+
+    def layers_features_and_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> tuple[list[Tensor], Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
+        """All from one forward pass, without gradients, on the CPU; each layer (batch, values).
+
+        Raises ``NotApplicable`` when there is no ``nn.Linear`` layer.
+        """
 
 
 @runtime_checkable
@@ -103,24 +125,55 @@ class TorchModel(AudioModel):
     ) -> Float32[Tensor, "batch classes"]:
         return self.differentiable_logits(waveforms).cpu()
 
-    @torch.no_grad()
     def features_and_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> tuple[Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
-        seen: list[Tensor] = []
+        return self.layers_features_and_logits(waveforms)[1:]
+
+    @torch.no_grad()
+    def layers_features_and_logits(
+        self, waveforms: Float32[Tensor, "batch 1 time"]
+    ) -> tuple[list[Tensor], Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
+        """Layers are the last ``LAYERS`` nonlinearities or recurrent layers that keep time, each
+        averaged over a coarse grid; features are what the last ``nn.Linear`` reads."""
+        read: list[Tensor] = []
+        answered: list[Tensor] = []
         hooks = [
-            layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            layer.register_forward_pre_hook(lambda _, args: read.append(args[0]))
             for layer in self.module.modules()
             if isinstance(layer, nn.Linear)
+        ] + [
+            layer.register_forward_hook(lambda at, _, out: answered.extend(_on_a_grid(at, out)))
+            for layer in self.module.modules()
+            if isinstance(layer, NONLINEAR + RECURRENT)
         ]
         try:
             logits = self.differentiable_logits(waveforms)
         finally:
             for hook in hooks:
                 hook.remove()
-        if not seen:
+        if not read:
             raise NotApplicable("the model has no nn.Linear layer whose input could be read")
-        return seen[-1].flatten(1).cpu(), logits.cpu()
+        layers = [layer.cpu() for layer in answered[-LAYERS:]]
+        return layers, read[-1].flatten(1).cpu(), logits.cpu()
+
+
+def _on_a_grid(layer: nn.Module, answer: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    """What a layer answers, averaged over ``GRID`` (height, time): one tensor (batch, values).
+
+    None where it does not keep time; the axes are (batch, channel, time), (batch, channel, height,
+    time) or, for a recurrent layer, (batch, time, value).
+    """
+    planes = answer[0] if isinstance(answer, tuple) else answer
+    if isinstance(layer, RECURRENT):
+        planes = planes.transpose(1, 2) if layer.batch_first else planes.permute(1, 2, 0)
+    if planes.ndim == 3:
+        pooled = nn.functional.adaptive_avg_pool1d(planes, GRID[1])
+    elif planes.ndim == 4:
+        pooled = nn.functional.adaptive_avg_pool2d(planes, GRID)
+    else:
+        return []
+    return [pooled.flatten(1)]
 
 
 class FunctionModel(AudioModel):
@@ -145,10 +198,14 @@ class WaveformsToLogits(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """One forward pass over clips: penultimate features (None if out of reach) and logits."""
+    """One forward pass over clips: penultimate features (None if out of reach) and logits.
+
+    ``layers`` are what earlier layers answered (``HasLayers``), none if out of reach.
+    """
 
     features: Float[np.ndarray, "clips features"] | None
     logits: Float[np.ndarray, "clips classes"]
+    layers: tuple[Float[np.ndarray, "clips values"], ...] = ()
 
     @property
     def predicted(self) -> Int[np.ndarray, "clips"]:
@@ -171,16 +228,21 @@ def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> 
                     rows.setdefault(name, []).append(values.numpy())
         return {name: np.concatenate(parts) for name, parts in rows.items()}
 
-    key = digest("activations", model.sha256, clips.sha256)
+    key = digest("activations and layers", model.sha256, clips.sha256)
     found = remembered(cache if model.sha256 else None, key, run)
-    return Activations(found.get("features"), found["logits"])
+    layers = tuple(found[name] for name in sorted(found) if name.startswith("layer"))
+    return Activations(found.get("features"), found["logits"], layers)
 
 
 def _forward(model: AudioModel, waveforms: Tensor) -> dict[str, Tensor]:
-    if isinstance(model, HasFeatures):
-        try:
+    try:
+        if isinstance(model, HasLayers):
+            layers, features, logits = model.layers_features_and_logits(waveforms)
+            named = {f"layer{number}": layer for number, layer in enumerate(layers)}
+            return {"features": features, "logits": logits} | named
+        if isinstance(model, HasFeatures):
             features, logits = model.features_and_logits(waveforms)
             return {"features": features, "logits": logits}
-        except NotApplicable:
-            pass
+    except NotApplicable:
+        pass
     return {"logits": model.logits(waveforms)}

@@ -1,0 +1,353 @@
+"""Vouching: would the rest of the data call a sub-population as it is called?"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+from sklearn.linear_model import LogisticRegression
+
+from otoscope.clips import Clips
+from otoscope.detect.base import (
+    FEWEST_CLIPS,
+    Detector,
+    Scores,
+    View,
+    require_clips,
+    require_features,
+    suspect_of_two,
+)
+from otoscope.networks.log_mel import LogMel
+from otoscope.registry import require
+
+STRENGTH = 30.0
+"""Inverse regularisation of a head on spaces whose vectors have a mean square of 1."""
+
+PICTURE = (20, 20)
+"""Log-mel bands and times that stand for a clip beside the model's own layers."""
+
+EVEN = 0.4
+"""A second part with a larger share than this may be the innocent one."""
+
+Labels = Int[np.ndarray, "clips"]
+Mask = Bool[np.ndarray, "clips"]
+PerClip = Float[np.ndarray, "clips"]
+PerClass = Float[np.ndarray, "classes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Every class in two parts.
+
+    ``second`` tells which clips are in the second, the suspect one; ``margin`` how far, in
+    whitened units. ``disowned`` is, per class, how much less the rest of the data vouches for
+    either part than is usual: the lesser of the two, since a poisoned class fails both ways.
+    """
+
+    second: Mask
+    margin: PerClip
+    disowned: PerClass
+
+
+@dataclass(frozen=True, eq=False)
+class Vouched:
+    """What ``Vouching.look_at`` finds: per class, per clip, and the class others would give."""
+
+    parts: Parts
+    scores: PerClip
+    content: Int[np.ndarray, "clips"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What heads are fitted to: spaces of the clips, and of trusted clips where there are any."""
+
+    labels: Labels
+    classes: int
+    spaces: list[np.ndarray]
+    whitened: np.ndarray
+    known: list[np.ndarray] = field(default_factory=list)
+    known_whitened: np.ndarray | None = None
+    known_labels: Labels | None = None
+
+
+@dataclass(frozen=True)
+class Vouching(Detector):
+    """Ours. Each class is cut in two, and what is left out of a training set is judged by it.
+
+    The poisoned clips of a class are a sub-population (Tang et al., 1908.00686) whose content
+    belongs to other classes. So each class is cut in two along each of ``splits`` principal
+    directions of its whitened penultimate activations; small linear heads learn the classes from
+    one part of every class and say what they think of the other. Two innocent parts vouch for each
+    other. Poison and the clean clips of its class do not: heads that never heard the trigger give
+    poison its true class, and heads that learned the class by its trigger do not know its clean
+    clips. A class scores the lesser of the two disagreements. Heads read a log-mel of 20 x 20 and
+    the model's last layers before the penultimate one, coarsely pooled, so that all needs one
+    forward pass; ``repeats`` times they learn from ``per_class`` clips of each class and judge the
+    others. A clip scores how far heads fitted without suspect parts, and with the trusted clips,
+    disagree with its label, averaged over its ``neighbours`` in its class, and its distance into a
+    suspect part where the class is disowned. Trusted clips tell which part is innocent; without
+    them the smaller one is suspect, or, where they are nearly even, the one that heads give to
+    another single class with more confidence.
+
+    It cannot see poison that makes no sub-population of its own, such as very few clips.
+    """
+
+    name: ClassVar[str] = "vouching"
+    level: ClassVar[Literal["data", "model"]] = "data"
+    splits: int = 3
+    per_class: int = 25
+    repeats: int = 3
+    neighbours: int = 6
+    disowned_at: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("splits", "repeats", "neighbours"):
+            value = getattr(self, name)
+            require(value >= 1, f"vouching.{name} must be at least 1, got {value}")
+        require(self.per_class >= 5, f"vouching.per_class must be at least 5, got {self.per_class}")
+
+    def score(self, view: View) -> Scores:
+        clips = require_clips(view)
+        found = self.look_at(view)
+        classes = np.where(
+            np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS,
+            found.parts.disowned,
+            np.nan,
+        )
+        return Scores(classes, found.scores)
+
+    def look_at(self, view: View) -> Vouched:
+        """The parts of each class, the clips' scores, and the class that heads give each clip.
+
+        Raises ``NotApplicable`` without features or enough clips.
+        """
+        material = _material(view)
+        rng = np.random.default_rng(view.seed)
+        parts = self._parts(material, rng)
+        guilty = parts.second & (parts.disowned > self.disowned_at)[material.labels]
+        disagreement, heard = self._judged(material, ~guilty, rng, trusted=True)
+        scores = _unit(self._smoothed(material, disagreement))
+        if material.known:
+            alone, _ = self._judged(material, np.zeros(len(guilty), bool), rng, trusted=True)
+            scores = scores + _unit(self._smoothed(material, alone))
+        weight = np.clip(2 * parts.disowned - self.disowned_at, 0, 5)[material.labels]
+        scores = scores + weight * np.maximum(_unit(parts.margin), 0)
+        return Vouched(parts, scores, heard.argmax(axis=1))
+
+    def _parts(self, material: _Material, rng: np.random.Generator) -> Parts:
+        """For each class, the cut whose two parts vouch least for each other."""
+        labels, count = material.labels, material.classes
+        second, margin = np.zeros(len(labels), bool), np.zeros(len(labels))
+        disowned, confident = np.full(count, -np.inf), np.zeros((2, count))
+        for direction in range(self.splits):
+            cut = np.zeros(len(labels))
+            for members in _members(labels, count):
+                cut[members] = cut_in_two(material.whitened[members], direction)
+            inside = cut > 0
+            away, told_away = self._judged(material, ~inside, rng)
+            back, told_back = self._judged(material, inside, rng)
+            found = np.minimum(
+                _gap(away, labels, inside, count), _gap(back, labels, ~inside, count)
+            )
+            for k in np.flatnonzero(found > disowned).tolist():
+                members = labels == k
+                disowned[k], second[members], margin[members] = (
+                    found[k],
+                    inside[members],
+                    cut[members],
+                )
+                confident[:, k] = (
+                    _confidence(told_away, labels, members & inside),
+                    _confidence(told_back, labels, members & ~inside),
+                )
+        for k, members in enumerate(_members(labels, count)):
+            if len(members) and self._turned(material, k, members, second, confident[:, k]):
+                second[members], margin[members] = ~second[members], -margin[members]
+        return Parts(second, margin, disowned)
+
+    def _turned(
+        self,
+        material: _Material,
+        k: int,
+        members: np.ndarray,
+        second: Mask,
+        confident: Float[np.ndarray, "2"],
+    ) -> bool:
+        """Whether it is the first part of class k that is suspect."""
+        share, inside = float(second[members].mean()), second[members]
+        if material.known_labels is not None and (material.known_labels == k).any():
+            assert material.known_whitened is not None
+            z, known = material.whitened[members], material.known_whitened
+            one, two = z[~inside].mean(axis=0), z[inside].mean(axis=0) if inside.any() else z[0]
+            beyond = (known[material.known_labels == k] - (one + two) / 2) @ (two - one) > 0
+            return suspect_of_two(np.array([1 - share, share]), beyond) == 0
+        return share > EVEN and bool(confident[1] > confident[0])
+
+    def _judged(
+        self, material: _Material, taught: Mask, rng: np.random.Generator, trusted: bool = False
+    ) -> tuple[PerClip, Float[np.ndarray, "clips classes"]]:
+        """How far heads fitted to some of ``taught`` disagree with each clip's label.
+
+        The mean over the spaces of the label's negative log-probability, each in units of its usual
+        spread; and the heads' mean probabilities of the other classes. No head judges a clip that
+        it was fitted to.
+        """
+        labels, every = material.labels, np.arange(len(material.labels))
+        losses = np.zeros((len(material.spaces), len(labels)))
+        heard, judged = np.zeros((len(labels), material.classes)), np.zeros(len(labels))
+        for _ in range(self.repeats if taught.any() else 1):
+            rows = np.concatenate(
+                [
+                    rng.permutation(members[taught[members]])[: self.per_class]
+                    for members in _members(labels, material.classes)
+                ]
+            )
+            outside = np.ones(len(labels), bool)
+            outside[rows] = False
+            judged += outside
+            for number, space in enumerate(material.spaces):
+                inputs, targets = space[rows], labels[rows]
+                if trusted and material.known_labels is not None:
+                    inputs = np.concatenate([inputs, material.known[number]])
+                    targets = np.concatenate([targets, material.known_labels])
+                told = _told(inputs, targets, space, material.classes)
+                losses[number] -= outside * np.log(told[every, labels])
+                heard += outside[:, None] * told
+        known = judged > 0
+        total = np.zeros(len(labels))
+        for loss in losses:
+            mean = loss / np.maximum(judged, 1)
+            unit = _unit(np.where(known, mean, np.median(mean[known])))
+            total += unit / len(losses)
+        heard[every, labels] = 0
+        return total, heard / np.maximum(judged * len(material.spaces), 1)[:, None]
+
+    def _smoothed(self, material: _Material, values: PerClip) -> PerClip:
+        """Each clip's value averaged with those of its nearest neighbours in its class."""
+        out = values.copy()
+        for members in _members(material.labels, material.classes):
+            count = min(self.neighbours + 1, len(members))
+            if count > 1:
+                _, near = cKDTree(material.whitened[members]).query(
+                    material.whitened[members], count
+                )
+                out[members] = values[members][near].mean(axis=1)
+        return out
+
+
+def cut_in_two(
+    whitened: Float[np.ndarray, "clips features"], direction: int
+) -> Float[np.ndarray, "clips"]:
+    """Two-means from the given principal direction on: signed distances, the smaller part above 0.
+
+    The boundary is a hyperplane half-way between the means; one part is empty when the clips are
+    too few or all alike.
+    """
+    if len(whitened) < 4:
+        return -np.ones(len(whitened))
+    centred = whitened - whitened.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    distance = centred @ axes[min(direction, len(axes) - 1)]
+    for _ in range(40):
+        second = distance > 0
+        if min(second.sum(), (~second).sum()) < 2:
+            return -np.ones(len(whitened))
+        one, two = whitened[~second].mean(axis=0), whitened[second].mean(axis=0)
+        distance = (whitened - (one + two) / 2) @ (two - one) / max(np.linalg.norm(two - one), 1e-9)
+        if ((distance > 0) == second).all():
+            break
+    return np.asarray(-distance if (distance > 0).mean() > 0.5 else distance)
+
+
+def _material(view: View) -> _Material:
+    """The spaces of the clips and of the trusted clips, on one scale."""
+    clips, features = require_features(view)
+    assert view.seen is not None
+    spaces = [np.asarray(layer) for layer in view.seen.layers] + [_pictures(clips)]
+    labels, count = clips.labels, len(clips.classes)
+    centres = np.stack([_mean(features[labels == k], features) for k in range(count)])
+    whiten = _whitening(features - centres[labels])
+    plain = _Material(
+        labels,
+        count,
+        [_scaled(space, space) for space in spaces],
+        (features - features.mean(axis=0)) @ whiten,
+    )
+    seen = view.trusted_seen
+    if view.trusted is None or seen is None or seen.features is None or not len(view.trusted):
+        return plain
+    known = [np.asarray(layer) for layer in seen.layers] + [_pictures(view.trusted)]
+    return _Material(
+        labels,
+        count,
+        plain.spaces,
+        plain.whitened,
+        [_scaled(part, space) for part, space in zip(known, spaces, strict=True)],
+        (seen.features - features.mean(axis=0)) @ whiten,
+        view.trusted.labels,
+    )
+
+
+def _mean(some: np.ndarray, every: np.ndarray) -> np.ndarray:
+    return np.asarray((some if len(some) else every).mean(axis=0))
+
+
+def _whitening(residuals: np.ndarray) -> np.ndarray:
+    from sklearn.covariance import LedoitWolf
+
+    size, axes = np.linalg.eigh(LedoitWolf().fit(residuals.astype(np.float64)).covariance_)
+    return np.asarray(axes / np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12)))
+
+
+@torch.no_grad()
+def _pictures(clips: Clips) -> np.ndarray:
+    """A coarse log-mel of every clip, shaped (clips, values): no run of the model."""
+    listen = LogMel(clips.sample_rate)
+    pool = torch.nn.functional.adaptive_avg_pool2d
+    return np.concatenate(
+        [pool(listen(torch.from_numpy(b)), PICTURE).flatten(1).numpy() for b in clips.batches()]
+    )
+
+
+def _scaled(part: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Standardised as ``by`` is, and divided by the root of the number of values."""
+    scale = (by.std(axis=0) + 1e-6) * np.sqrt(by.shape[1])
+    return np.asarray((part - by.mean(axis=0)) / scale, dtype=np.float32)
+
+
+def _told(inputs: np.ndarray, targets: Labels, space: np.ndarray, classes: int) -> np.ndarray:
+    """The probabilities, at least 1e-6, that a head fitted to some clips gives to every clip."""
+    told = np.full((len(space), classes), 1e-6)
+    present = np.unique(targets)
+    if len(present) > 1:
+        head = LogisticRegression(C=STRENGTH, max_iter=100).fit(inputs, targets)
+        told[:, head.classes_] += head.predict_proba(space)
+    return told
+
+
+def _members(labels: Labels, count: int) -> list[np.ndarray]:
+    return [np.flatnonzero(labels == k) for k in range(count)]
+
+
+def _unit(values: PerClip) -> PerClip:
+    """Above the median, in units of the distance from there to the 0.95 quantile."""
+    middle, high = np.quantile(values, [0.5, 0.95])
+    return np.asarray((values - middle) / max(high - middle, 1e-9))
+
+
+def _gap(values: PerClip, labels: Labels, inside: Mask, count: int) -> PerClass:
+    """Per class, the median inside less the median outside; 0 for parts of under four clips."""
+    gaps = np.zeros(count)
+    for k, members in enumerate(_members(labels, count)):
+        within, without = members[inside[members]], members[~inside[members]]
+        if min(len(within), len(without)) >= 4:
+            gaps[k] = np.median(values[within]) - np.median(values[without])
+    return gaps
+
+
+def _confidence(heard: np.ndarray, labels: Labels, members: Mask) -> float:
+    """The mean probability of the likeliest other class."""
+    return float(heard[members].max(axis=1).mean()) if members.any() else 0.0

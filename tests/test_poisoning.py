@@ -58,7 +58,7 @@ def changed(bad: Poisoned) -> np.ndarray:
 @pytest.mark.parametrize("trigger", DEFAULTS, ids=lambda t: t.name)
 def test_the_mask_is_what_really_changed(trigger: Trigger, shift: LabelShift) -> None:
     """Trap: only the label flipped and no trigger added; or more touched than claimed."""
-    clips = clips_of(LETTERS)
+    clips = clips_of(LETTERS, seconds=0.6)
     bad = poison(clips, trigger, shift, rate=0.2, seed=0)
     np.testing.assert_array_equal(changed(bad), bad.mask)
     assert bad.mask.sum() == 4

@@ -30,6 +30,7 @@ catalogue: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/throughput.py --data $(DATA)
 	$(BIN)/python -W ignore benchmarks/verification.py --data $(DATA)
 	$(BIN)/python -W ignore benchmarks/catalogue.py --data $(DATA)
+	$(BIN)/python -W ignore benchmarks/perceptible.py --data $(DATA)
 
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html

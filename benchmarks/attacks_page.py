@@ -9,6 +9,7 @@ import numpy as np
 from otoscope.catalogue import Entry
 
 Row = dict[str, Any]
+PLAIN = "cnn without augmentation"
 DETECTORS = {
     "activation-clustering": "AC",
     "spectral-signatures": "SS",
@@ -34,15 +35,28 @@ otherwise; nothing was tuned to the test clips. To hear them, run `otoscope gall
   seeds, and
   over the clips within a seed).
 - SNR: median over 200 clips, see [risks](risks.md).
-- machine: AUROC of three detectors over the training clips
-  ([AC](detectors/activation-clustering.md), [SS](detectors/spectral-signatures.md),
-  [GMM](detectors/gaussian-mixture.md)); cover clips count as poisoned. 0.5 is chance.
 - reported: the success rate that the source gives, on its own data and networks.
+"""
+
+NOTICED = """## How easily it is noticed
+
+- audible: share of the energy of the change above the clip's masking threshold, and STOI and
+  DNSMOS drop (see [risks](risks.md)): medians over at most 40, 40 and 12 test clips, seed 0.
+- told: AUROC of a small classifier that was told which of 400 test clips carry the trigger.
+- [AC](detectors/activation-clustering.md), [SS](detectors/spectral-signatures.md),
+  [GMM](detectors/gaussian-mixture.md): AUROC of detectors that were not told, over the training
+  clips, means over the seeds; cover clips count as poisoned. Attacks on training poison no clip.
+- ASR, clean model: what the same trigger achieves on a model that was never poisoned. Where this
+  is high, the trigger is an adversarial example as well, and a success rate proves no backdoor.
+
+AUROC: 0.5 is chance. Rebuilt by `python benchmarks/perceptible.py`.
+
 """
 
 
 def render(
     rows: Sequence[Row],
+    noticed: Sequence[Row],
     speeds: Sequence[Row],
     doors: Sequence[Row],
     catalogue: Sequence[Entry],
@@ -53,8 +67,8 @@ def render(
         [
             INTRO,
             _catalogue(main, catalogue),
-            _machines(main, catalogue),
-            _shortfalls(main, catalogue),
+            _noticed(main, noticed, catalogue),
+            _shortfalls(main, [r for r in rows if r["network"] == PLAIN], catalogue),
             *([_elsewhere(rows)] if len(main) < len(rows) else []),
             _doors(doors),
             _throughput(speeds),
@@ -88,28 +102,39 @@ def _catalogue(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
     return "## The catalogue, CNN, keywords\n\n" + _table([*header, "reported ASR"], body)
 
 
-def _machines(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
+def _noticed(rows: Sequence[Row], noticed: Sequence[Row], catalogue: Sequence[Entry]) -> str:
+    """What people hear and machines see of each attack."""
+    keys = (("audible_share", 2), ("stoi", 2), ("dnsmos_drop", 2), ("told_auroc", 2))
     body = []
     for entry in catalogue:
+        alone = [r for r in noticed if r["attack"] == entry.name]
         group = [r for r in rows if r["attack"] == entry.name and "detector_auroc" in r]
-        if group:
-            found = [statistics.mean(r["detector_auroc"][d] for r in group) for d in DETECTORS]
-            body.append([entry.name, *(_number(auroc, 2) for auroc in found)])
-    return (
-        "## Perceptible to machines, AUROC\n\nMeans over the seeds. Attacks on training leave no "
-        "poisoned clip to find.\n\n" + _table(["attack", *DETECTORS.values()], body)
-    )
+        if not alone and not group:
+            continue
+        found = [statistics.mean(r["detector_auroc"][d] for r in group) for d in DETECTORS if group]
+        body.append(
+            [
+                entry.name,
+                *(_number(_mean(alone, key), digits) for key, digits in keys),
+                *([_number(auroc, 2) for auroc in found] or ["–"] * len(DETECTORS)),
+                _number(_mean(alone, "asr_clean_model"), 2),
+            ]
+        )
+    header = ["attack", "audible", "STOI", "DNSMOS drop", "told", *DETECTORS.values()]
+    return NOTICED + _table([*header, "ASR, clean model"], body)
 
 
-def _shortfalls(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
+def _shortfalls(rows: Sequence[Row], plain: Sequence[Row], catalogue: Sequence[Entry]) -> str:
     """What stays under 0.8 of the paper's success rate; each has its reason on the page."""
     lines = ["## Where ours falls short of the paper\n"]
     for entry in catalogue:
         group = [r for r in rows if r["attack"] == entry.name]
         if group and entry.reported_asr and _mean(group, "asr") < 0.8 * entry.reported_asr:
+            bare = [r for r in plain if r["attack"] == entry.name]
             lines.append(
                 f"- **{entry.name}**: {_mean(group, 'asr'):.2f} against {entry.reported_asr:.2f}. "
                 f"{entry.shortfall or 'The reason is not known.'}"
+                + (f" Without our recipe's augmentation: {interval(bare)}." if bare else "")
             )
     if len(lines) == 1:
         lines.append("None of those measured stays under 0.8 of what its source gives.")
@@ -120,7 +145,11 @@ def _shortfalls(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
 
 
 def _elsewhere(rows: Sequence[Row]) -> str:
-    others = [r for r in rows if (r["data"], r["network"]) != ("keywords", "cnn")]
+    others = [
+        r
+        for r in rows
+        if (r["data"], r["network"]) not in (("keywords", "cnn"), ("keywords", PLAIN))
+    ]
     names = list(dict.fromkeys(r["attack"] for r in others))
     places = list(dict.fromkeys((r["data"], r["network"]) for r in others))
     body = []

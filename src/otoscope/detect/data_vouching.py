@@ -31,6 +31,9 @@ PICTURE = (20, 20)
 EVEN = 0.4
 """A second part with a larger share than this may be the innocent one."""
 
+SEVERAL = 3.0
+"""A part that sounds like so many other classes was gathered from them."""
+
 Labels = Int[np.ndarray, "clips"]
 Mask = Bool[np.ndarray, "clips"]
 PerClip = Float[np.ndarray, "clips"]
@@ -53,10 +56,15 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Vouched:
-    """What ``Vouching.look_at`` finds: per class, per clip, and the class others would give."""
+    """What ``Vouching.look_at`` finds.
+
+    ``own`` and ``content`` are what heads that heard no suspect part say of each clip: the
+    probability of its label, and the likeliest other class.
+    """
 
     parts: Parts
     scores: PerClip
+    own: PerClip
     content: Int[np.ndarray, "clips"]
 
 
@@ -89,8 +97,9 @@ class Vouching(Detector):
     others. A clip scores how far heads fitted without suspect parts, and with the trusted clips,
     disagree with its label, averaged over its ``neighbours`` in its class, and its distance into a
     suspect part where the class is disowned. Trusted clips tell which part is innocent; without
-    them the smaller one is suspect, or, where they are nearly even, the one that heads give to
-    another single class with more confidence.
+    them the smaller one is suspect, or, where they are nearly even, the one that sounds like more
+    of the other classes; where neither sounds like several, the one that heads give to another
+    class with more confidence.
 
     It cannot see poison that makes no sub-population of its own, such as very few clips.
     """
@@ -135,13 +144,13 @@ class Vouching(Detector):
             scores = scores + _unit(self._smoothed(material, alone))
         weight = np.clip(2 * parts.disowned - self.disowned_at, 0, 5)[material.labels]
         scores = scores + weight * np.maximum(_unit(parts.margin), 0)
-        return Vouched(parts, scores, heard.argmax(axis=1))
+        return Vouched(parts, scores, 1 - heard.sum(axis=1), heard.argmax(axis=1))
 
     def _parts(self, material: _Material, rng: np.random.Generator) -> Parts:
         """For each class, the cut whose two parts vouch least for each other."""
         labels, count = material.labels, material.classes
         second, margin = np.zeros(len(labels), bool), np.zeros(len(labels))
-        disowned, confident = np.full(count, -np.inf), np.zeros((2, count))
+        disowned, foreign = np.full(count, -np.inf), np.zeros((2, 2, count))
         for direction in range(self.splits):
             cut = np.zeros(len(labels))
             for members in _members(labels, count):
@@ -159,12 +168,12 @@ class Vouching(Detector):
                     inside[members],
                     cut[members],
                 )
-                confident[:, k] = (
-                    _confidence(told_away, labels, members & inside),
-                    _confidence(told_back, labels, members & ~inside),
+                foreign[:, :, k] = (
+                    _foreign(told_away, members & inside),
+                    _foreign(told_back, members & ~inside),
                 )
         for k, members in enumerate(_members(labels, count)):
-            if len(members) and self._turned(material, k, members, second, confident[:, k]):
+            if len(members) and self._turned(material, k, members, second, foreign[:, :, k]):
                 second[members], margin[members] = ~second[members], -margin[members]
         return Parts(second, margin, disowned)
 
@@ -174,9 +183,12 @@ class Vouching(Detector):
         k: int,
         members: np.ndarray,
         second: Mask,
-        confident: Float[np.ndarray, "2"],
+        foreign: Float[np.ndarray, "2 2"],
     ) -> bool:
-        """Whether it is the first part of class k that is suspect."""
+        """Whether it is the first part of class k that is suspect.
+
+        ``foreign`` holds, for the second part and the first, what ``_foreign`` says of it.
+        """
         share, inside = float(second[members].mean()), second[members]
         if material.known_labels is not None and (material.known_labels == k).any():
             assert material.known_whitened is not None
@@ -184,7 +196,8 @@ class Vouching(Detector):
             one, two = z[~inside].mean(axis=0), z[inside].mean(axis=0) if inside.any() else z[0]
             beyond = (known[material.known_labels == k] - (one + two) / 2) @ (two - one) > 0
             return suspect_of_two(np.array([1 - share, share]), beyond) == 0
-        return share > EVEN and bool(confident[1] > confident[0])
+        many, confident = foreign.T
+        return share > EVEN and bool(np.diff(many if many.max() >= SEVERAL else confident) > 0)
 
     def _judged(
         self, material: _Material, taught: Mask, rng: np.random.Generator, trusted: bool = False
@@ -348,6 +361,10 @@ def _gap(values: PerClip, labels: Labels, inside: Mask, count: int) -> PerClass:
     return gaps
 
 
-def _confidence(heard: np.ndarray, labels: Labels, members: Mask) -> float:
-    """The mean probability of the likeliest other class."""
-    return float(heard[members].max(axis=1).mean()) if members.any() else 0.0
+def _foreign(heard: np.ndarray, members: Mask) -> tuple[float, float]:
+    """How many other classes some clips sound like (effective number), and how confidently."""
+    if not members.any():
+        return 0.0, 0.0
+    shares = np.bincount(heard[members].argmax(axis=1)) / members.sum()
+    many = np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12))))
+    return float(many), float(heard[members].max(axis=1).mean())

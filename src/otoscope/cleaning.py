@@ -1,0 +1,219 @@
+"""Clean training data: which clips to leave out, what they have in common, how many there are.
+
+Nothing on disk is changed. The rounds end when nothing is found any more: flag, fit a probe to the
+rest, look again.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from otoscope.auditing import look
+from otoscope.cache import Cache
+from otoscope.calibrate import benjamini_hochberg, conformal_p_values
+from otoscope.clips import Clips
+from otoscope.common_sound import CommonSound, common_sound
+from otoscope.detect import Vouching
+from otoscope.detect.base import FEWEST_CLIPS
+from otoscope.detect.data_vouching import Vouched
+from otoscope.errors import SpecError
+from otoscope.models import AudioModel
+
+DISOWNED_AT = 0.5
+"""A class is looked into at this score of vouching (clean sets of keywords stayed below 0.46)."""
+
+KNOWN_AT = 0.35
+"""At this mean probability of their own label, heads that never heard a part know its class."""
+
+SPREAD_AT = 0.65
+"""A part of which a larger share sounds like one other class may be innocent: two alike classes."""
+
+MANY = 0.25
+"""With this share of all classes accused, every class may be another's target."""
+
+DETECTABLE = 0.005
+"""Below this share of all clips, poison may make no part of its own and go unseen."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A target class and, for each class that its flagged clips sound like, how many do."""
+
+    target: str
+    sounds_like: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned:
+    """What cleaning found.
+
+    ``flagged``, ``p_values`` and ``sounds_like`` (a class number; -1 where nothing was heard) have
+    one entry per clip. ``poison_rate`` is the estimated share of poisoned clips and
+    ``poison_rate_interval`` its 90 % interval. ``common`` is, for each accused class, the sound
+    that its flagged clips share, where there is one.
+    """
+
+    clips: Clips
+    flagged: Bool[np.ndarray, "clips"]
+    p_values: Float[np.ndarray, "clips"]
+    sounds_like: Int[np.ndarray, "clips"]
+    poison_rate: float
+    poison_rate_interval: tuple[float, float]
+    rounds: int
+    false_discovery_rate: float
+    common: dict[str, CommonSound] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> Clips:
+        """The clips that were not flagged."""
+        return self.clips.subset(~self.flagged)
+
+    @property
+    def sources(self) -> list[Source]:
+        """For each class with flagged clips, what these sound like; most flagged clips first."""
+        names, found = self.clips.classes, []
+        for k, count in Counter(self.clips.labels[self.flagged].tolist()).most_common():
+            heard = self.sounds_like[self.flagged & (self.clips.labels == k)]
+            assert count == len(heard)
+            like = Counter(names[h] for h in heard.tolist() if h >= 0)
+            found.append(Source(names[k], dict(like.most_common())))
+        return found
+
+    def __str__(self) -> str:
+        low, high = self.poison_rate_interval
+        count = int(self.flagged.sum())
+        if not count:
+            return f"nothing flagged among {len(self.clips)} clips; poison below {high:.1%} may hide"
+        into = ", ".join(f'"{source.target}"' for source in self.sources)
+        return (
+            f"{count} of {len(self.clips)} clips flagged, labelled {into}; estimated poison rate "
+            f"{self.poison_rate:.1%} (90 % interval {low:.1%} to {high:.1%})"
+        )
+
+
+def clean(
+    clips: Clips,
+    *,
+    model: AudioModel | None = None,
+    trusted: Clips | None = None,
+    false_discovery_rate: float = 0.05,
+    rounds: int = 3,
+    seed: int = 0,
+    cache: Cache | None = None,
+) -> Cleaned:
+    """Find the clips to leave out of a training set; ``trusted`` clips are known to be good.
+
+    Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
+    always fit a probe) with ``Vouching``. A class is accused when its two parts do not vouch for
+    each other, heads that never heard the suspect part do not know it, and it sounds like several
+    other classes; or like one, where trusted clips say so or a quarter of the classes
+    are accused at once (all-to-all). Clips of accused classes get conformal p-values against all
+    clips of the other classes, and are flagged at ``false_discovery_rate`` if they lie in the
+    suspect part.
+
+    Raises ``SpecError`` for rates or rounds out of range and ``NotApplicable`` for too few classes
+    or clips.
+    """
+    if not 0 < false_discovery_rate < 1:
+        raise SpecError(f"expected a false-discovery rate in (0, 1), got {false_discovery_rate}")
+    if rounds < 1:
+        raise SpecError(f"expected at least 1 round, got {rounds}")
+    count = len(clips)
+    flagged, p_values = np.zeros(count, bool), np.ones(count)
+    heard = np.full(count, -1)
+    poisoned, variance, done = 0.0, 0.0, 0
+    left = np.arange(count)
+    for done in range(1, rounds + 1):
+        some = clips.subset(left) if done > 1 else clips
+        view = look(
+            model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
+        )
+        found = Vouching().look_at(view)
+        accused = accused_classes(found, some, trusted is not None)
+        guilty = np.isin(some.labels, accused)
+        p = np.ones(len(some))
+        if not guilty.all():
+            p[guilty] = conformal_p_values(found.scores[guilty], found.scores[~guilty])
+        p_values[left] = np.minimum(p_values[left], p)
+        rejected = found.parts.second & guilty
+        rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
+        if not rejected.any():
+            break
+        for k in accused:
+            chance = _chance_of_second(found.parts.margin[some.labels == k])
+            poisoned += float(chance.sum())
+            variance += float(np.sum(chance * (1 - chance)))
+        now = left[rejected]
+        flagged[now], heard[now] = True, found.content[rejected]
+        left = left[~rejected]
+    return Cleaned(
+        clips=clips,
+        flagged=flagged,
+        p_values=p_values,
+        sounds_like=heard,
+        poison_rate=poisoned / count,
+        poison_rate_interval=_interval(poisoned, variance, count),
+        rounds=done,
+        false_discovery_rate=false_discovery_rate,
+        common=_common(clips, flagged, heard),
+    )
+
+
+def accused_classes(found: Vouched, clips: Clips, trusted: bool) -> list[int]:
+    """The classes of which a part is suspect enough to look for poison in."""
+    names, labels, parts = len(clips.classes), clips.labels, found.parts
+    disowned, single = [], []
+    for k in range(names):
+        part = (labels == k) & parts.second
+        if (
+            not part.any()
+            or (labels == k).sum() < FEWEST_CLIPS
+            or parts.disowned[k] < DISOWNED_AT
+            or found.own[part].mean() > KNOWN_AT
+        ):
+            continue
+        disowned.append(k)
+        if np.bincount(found.content[part], minlength=names).max() > SPREAD_AT * part.sum():
+            single.append(k)
+    if trusted or len(disowned) >= MANY * names:
+        return disowned
+    return [k for k in disowned if k not in single]
+
+
+def _chance_of_second(margin: Float[np.ndarray, "members"]) -> Float[np.ndarray, "members"]:
+    """For each clip of a class, the chance that it is of the part that lies above 0.
+
+    A mixture of two normal distributions that starts from the two parts.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    second = margin > 0
+    if min(second.sum(), (~second).sum()) < 2:
+        return second.astype(float)
+    means = np.array([[margin[~second].mean()], [margin[second].mean()]])
+    mixture = GaussianMixture(2, means_init=means, random_state=0).fit(margin[:, None])
+    return np.asarray(mixture.predict_proba(margin[:, None])[:, 1])
+
+
+def _interval(poisoned: float, variance: float, count: int) -> tuple[float, float]:
+    """A 90 % interval of the share; without any, up to what may go unseen."""
+    half = 1.645 * np.sqrt(variance + 1)
+    if not poisoned:
+        return 0.0, DETECTABLE
+    return max(0.0, (poisoned - half) / count), min(1.0, (poisoned + half) / count)
+
+
+def _common(
+    clips: Clips, flagged: Bool[np.ndarray, "clips"], heard: Int[np.ndarray, "clips"]
+) -> dict[str, CommonSound]:
+    """The sound that flagged clips of each class share, heard against clips of like content."""
+    found = {}
+    for k in np.unique(clips.labels[flagged]).tolist():
+        members = np.flatnonzero(flagged & (clips.labels == k))
+        like = np.flatnonzero(~flagged & np.isin(clips.labels, np.unique(heard[members])))
+        shared = common_sound(clips, members, like)
+        if shared is not None:
+            found[clips.classes[k]] = shared
+    return found

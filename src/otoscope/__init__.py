@@ -37,6 +37,7 @@ _FUNCTIONS = {
     "Verdict": "otoscope.evidence",
     "Waveform": "otoscope.audio",
     "audit": "otoscope.auditing",
+    "clean": "otoscope.cleaning",
     "craft": "otoscope.crafting",
     "filter_and_update": "otoscope.selection",
     "hardness": "otoscope.selection",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     )
     from otoscope.audio import Waveform
     from otoscope.auditing import audit
+    from otoscope.cleaning import clean
     from otoscope.clips import Clips
     from otoscope.crafting import craft
     from otoscope.detectability import told_auroc
@@ -82,6 +84,7 @@ __all__ = [
     "Verdict",
     "Waveform",
     "audit",
+    "clean",
     "craft",
     "datasets",
     "filter_and_update",

@@ -14,7 +14,7 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
-from otoscope.common_sound import CommonSound, common_sound
+from otoscope.common_sound import CommonSound, coherent, common_sound
 from otoscope.detect import Vouching
 from otoscope.detect.base import FEWEST_CLIPS
 from otoscope.detect.data_vouching import Vouched
@@ -22,16 +22,22 @@ from otoscope.errors import SpecError
 from otoscope.models import AudioModel
 
 DISOWNED_AT = 0.5
-"""A class is looked into at this score of vouching (clean sets of keywords stayed below 0.46)."""
+"""A class is looked into at this score of vouching; clean classes of keywords stay below 0.46."""
 
 KNOWN_AT = 0.35
-"""At this mean probability of their own label, heads that never heard a part know its class."""
+"""At this mean probability of its own label, heads that never heard a part know its class."""
+
+CONFIDENT_AT = 0.25
+"""Poison is real speech of another class, and heads give that class this mean probability."""
+
+VISITED = 0.5
+"""Trusted clips that lie in a part at this share of its size or more vouch for it."""
 
 SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
 
 MANY = 0.25
-"""With this share of all classes accused, every class may be another's target."""
+"""With this share of all classes disowned, every class may be another's target."""
 
 DETECTABLE = 0.005
 """Below this share of all clips, poison may make no part of its own and go unseen."""
@@ -85,7 +91,9 @@ class Cleaned:
         low, high = self.poison_rate_interval
         count = int(self.flagged.sum())
         if not count:
-            return f"nothing flagged among {len(self.clips)} clips; poison below {high:.1%} may hide"
+            return (
+                f"nothing flagged among {len(self.clips)} clips; poison below {high:.1%} may hide"
+            )
         into = ", ".join(f'"{source.target}"' for source in self.sources)
         return (
             f"{count} of {len(self.clips)} clips flagged, labelled {into}; estimated poison rate "
@@ -107,11 +115,12 @@ def clean(
 
     Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
     always fit a probe) with ``Vouching``. A class is accused when its two parts do not vouch for
-    each other, heads that never heard the suspect part do not know it, and it sounds like several
-    other classes; or like one, where trusted clips say so or a quarter of the classes
-    are accused at once (all-to-all). Clips of accused classes get conformal p-values against all
-    clips of the other classes, and are flagged at ``false_discovery_rate`` if they lie in the
-    suspect part.
+    each other, heads that never heard the suspect part hear other classes in it, trusted clips
+    avoid it, and it sounds like several other classes. A part that sounds like a single other
+    class may be innocent (two classes that are alike), and is accused only where its clips share
+    the very same samples or a quarter of all classes are suspect at once (all-to-all). Clips of
+    accused classes get conformal p-values against all clips of the other classes, and are flagged
+    at ``false_discovery_rate`` if they lie in the suspect part.
 
     Raises ``SpecError`` for rates or rounds out of range and ``NotApplicable`` for too few classes
     or clips.
@@ -131,7 +140,7 @@ def clean(
             model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
         )
         found = Vouching().look_at(view)
-        accused = accused_classes(found, some, trusted is not None)
+        accused = accused_classes(found, some, np.unique(clips.labels[flagged]).tolist())
         guilty = np.isin(some.labels, accused)
         p = np.ones(len(some))
         if not guilty.all():
@@ -161,25 +170,31 @@ def clean(
     )
 
 
-def accused_classes(found: Vouched, clips: Clips, trusted: bool) -> list[int]:
-    """The classes of which a part is suspect enough to look for poison in."""
+def accused_classes(found: Vouched, clips: Clips, before: list[int]) -> list[int]:
+    """The classes of which a part is suspect enough; ``before`` were accused in other rounds."""
     names, labels, parts = len(clips.classes), clips.labels, found.parts
     disowned, single = [], []
     for k in range(names):
-        part = (labels == k) & parts.second
+        part, size = (labels == k) & parts.second, int((labels == k).sum())
         if (
             not part.any()
-            or (labels == k).sum() < FEWEST_CLIPS
+            or size < FEWEST_CLIPS
             or parts.disowned[k] < DISOWNED_AT
             or found.own[part].mean() > KNOWN_AT
+            or found.heard[part].max(axis=1).mean() < CONFIDENT_AT
+            or parts.trusted[k] > VISITED * part.sum() / size
         ):
             continue
         disowned.append(k)
-        if np.bincount(found.content[part], minlength=names).max() > SPREAD_AT * part.sum():
+        if np.bincount(found.content[part]).max() > SPREAD_AT * part.sum():
             single.append(k)
-    if trusted or len(disowned) >= MANY * names:
+    if len({*before, *disowned}) >= MANY * names:
         return disowned
-    return [k for k in disowned if k not in single]
+    return [
+        k
+        for k in disowned
+        if k not in single or coherent(clips, np.flatnonzero((labels == k) & parts.second))
+    ]
 
 
 def _chance_of_second(margin: Float[np.ndarray, "members"]) -> Float[np.ndarray, "members"]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from scipy.signal import istft, stft
 
 from otoscope.audio import rms
@@ -44,47 +44,72 @@ def common_sound(
     leaves next to nothing, spectral: the excess of the mean power over that of ``others``. At most
     300 clips of either kind are heard.
     """
+    members = members[:MOST]
     if min(len(members), len(others)) < FEWEST:
         return None
-    window = round(WINDOW_S * clips.sample_rate)
-    mean, power, level = _averages(clips, members[:MOST], window)
-    count = min(len(members), MOST)
-    chance = np.log(power.size / LEVEL) / count
-    mask = np.abs(mean) ** 2 > chance * power
-    mask &= power > 1e-10 * power.max()
-    share = float((np.abs(mean) ** 2)[mask].sum() / power.sum())
-    kind: Literal["coherent", "spectral"] = "coherent"
-    cells = np.where(mask, mean, 0)
-    if mask.sum() < COHERENT_CELLS:
-        kind = "spectral"
-        rng = np.random.default_rng(seed)
-        drawn = rng.permutation(others)[:MOST]
-        _, usual, _ = _averages(clips, drawn, window)
-        excess = np.maximum(power - usual - 3 * usual * np.sqrt(2 / min(count, len(drawn))), 0)
-        cells = np.sqrt(excess) * np.exp(2j * np.pi * rng.random(excess.shape))
-        share = float(excess.sum() / power.sum())
-    _, sound = istft(cells, fs=clips.sample_rate, nperseg=window)
-    samples = np.zeros(clips.length)
-    samples[: len(sound)] = sound[: clips.length]
-    return CommonSound(
-        (samples * level).astype(np.float32), clips.sample_rate, kind, share, count
+    average = _averages(clips, members)
+    mask = _same_phase(average)
+    share = float((np.abs(average.mean) ** 2)[mask].sum() / average.power.sum())
+    if mask.sum() >= COHERENT_CELLS:
+        return _rendered(clips, np.where(mask, average.mean, 0), average, "coherent", share)
+    rng = np.random.default_rng(seed)
+    usual = _averages(clips, rng.permutation(others)[:MOST])
+    noise = 3 * usual.power * np.sqrt(1 / average.clips + 1 / usual.clips)
+    excess = np.maximum(average.power - usual.power - noise, 0)
+    cells = np.sqrt(excess) * np.exp(2j * np.pi * rng.random(excess.shape))
+    share = float(excess.sum() / average.power.sum())
+    return _rendered(clips, cells, average, "spectral", share)
+
+
+def coherent(clips: Clips, members: Int[np.ndarray, "some"]) -> bool:
+    """Whether the clips share the same samples at the same place, as separate recordings do not."""
+    if len(members) < FEWEST:
+        return False
+    return bool(_same_phase(_averages(clips, members[:MOST])).sum() >= COHERENT_CELLS)
+
+
+@dataclass(frozen=True, eq=False)
+class _Average:
+    """Mean spectrum and mean power of clips scaled to an RMS of 1; their median RMS; how many."""
+
+    mean: Complex[np.ndarray, "bins frames"]
+    power: Float[np.ndarray, "bins frames"]
+    level: float
+    clips: int
+
+
+def _averages(clips: Clips, members: Int[np.ndarray, "some"]) -> _Average:
+    samples = np.stack([clips.waveform(index) for index in members.tolist()])
+    levels = rms(samples)
+    scaled = samples[levels > 0] / levels[levels > 0, None]
+    _, _, spectra = stft(scaled, fs=clips.sample_rate, nperseg=_window(clips))
+    return _Average(
+        spectra.mean(axis=0),
+        np.mean(np.abs(spectra) ** 2, axis=0),
+        float(np.median(levels)),
+        len(scaled),
     )
 
 
-def _averages(
-    clips: Clips, members: Int[np.ndarray, "some"], window: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean spectrum and mean power of clips scaled to an RMS of 1; the clips' median RMS."""
-    total, power, levels = None, None, []
-    for index in members.tolist():
-        samples = clips.waveform(index)
-        level = float(rms(samples))
-        if level == 0:
-            continue
-        _, _, spectrum = stft(samples / level, fs=clips.sample_rate, nperseg=window)
-        levels.append(level)
-        total = spectrum if total is None else total + spectrum
-        power = np.abs(spectrum) ** 2 if power is None else power + np.abs(spectrum) ** 2
-    if total is None or power is None:
-        return np.zeros((1, 1)), np.zeros((1, 1)), 0.0
-    return total / len(levels), power / len(levels), float(np.median(levels))
+def _same_phase(average: _Average) -> Bool[np.ndarray, "bins frames"]:
+    """Where the mean is too large for sounds of independent phases (Bonferroni over the cells)."""
+    chance = np.log(average.power.size / LEVEL) / average.clips
+    loud = average.power > 1e-10 * average.power.max()
+    return np.asarray(loud & (np.abs(average.mean) ** 2 > chance * average.power))
+
+
+def _rendered(
+    clips: Clips,
+    cells: np.ndarray,
+    average: _Average,
+    kind: Literal["coherent", "spectral"],
+    share: float,
+) -> CommonSound:
+    _, sound = istft(cells, fs=clips.sample_rate, nperseg=_window(clips))
+    samples = np.zeros(clips.length, np.float32)
+    samples[: len(sound)] = sound[: clips.length] * average.level
+    return CommonSound(samples, clips.sample_rate, kind, share, average.clips)
+
+
+def _window(clips: Clips) -> int:
+    return min(clips.length, round(WINDOW_S * clips.sample_rate))

@@ -12,6 +12,8 @@ from otoscope import audio
 from otoscope.errors import MissingExtra
 
 DNSMOS_HZ = 16_000
+DNSMOS_SAMPLES = int(9.01 * DNSMOS_HZ)
+"""What the predictor hears at once."""
 
 Samples = Float[np.ndarray, "time"]
 
@@ -37,7 +39,9 @@ def stoi(clean: Samples, triggered: Samples, sample_rate: int) -> float | None:
 def dnsmos(samples: Samples, sample_rate: int) -> float:
     """Predicted mean opinion score, 1 to 5, overall (Reddy et al., 2110.01763; speechmos).
 
-    A shorter clip is repeated by the package to nine seconds. Raises ``MissingExtra`` without it.
+    A shorter clip is repeated to nine seconds, so that it is heard once; the package alone doubles
+    it until it is long enough and then hears up to seven windows of the same. Raises
+    ``MissingExtra`` without the package.
     """
     try:
         with warnings.catch_warnings():
@@ -46,4 +50,6 @@ def dnsmos(samples: Samples, sample_rate: int) -> float:
     except ImportError:
         raise MissingExtra("speechmos", "quality", "predicting opinion scores (DNSMOS)") from None
     heard = np.clip(audio.resample(samples, sample_rate, DNSMOS_HZ), -1, 1)
+    if len(heard) < DNSMOS_SAMPLES:
+        heard = np.resize(heard, DNSMOS_SAMPLES)
     return float(measure.run(heard, DNSMOS_HZ)["ovrl_mos"])

@@ -4,7 +4,19 @@ Exit codes: 0 no evidence (or done), 1 backdoored or suspicious, 2 usage, 3 inco
 while scanning, 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs.
 """
 
-from otoscope.cli import attack, audit, demo, doctor, gallery, plot, risk, train
+from otoscope.cli import attack, audit, clean, demo, doctor, gallery, plot, risk, train
 from otoscope.cli.app import app, main
 
-__all__ = ["app", "attack", "audit", "demo", "doctor", "gallery", "main", "plot", "risk", "train"]
+__all__ = [
+    "app",
+    "attack",
+    "audit",
+    "clean",
+    "demo",
+    "doctor",
+    "gallery",
+    "main",
+    "plot",
+    "risk",
+    "train",
+]

@@ -47,25 +47,38 @@ class Parts:
     ``second`` tells which clips are in the second, the suspect one; ``margin`` how far, in
     whitened units. ``disowned`` is, per class, how much less the rest of the data vouches for
     either part than is usual: the lesser of the two, since a poisoned class fails both ways.
+    ``trusted`` is the share of a class's trusted clips that lie in its second part, NaN without.
     """
 
     second: Mask
     margin: PerClip
     disowned: PerClass
+    trusted: PerClass
 
 
 @dataclass(frozen=True, eq=False)
 class Vouched:
     """What ``Vouching.look_at`` finds.
 
-    ``own`` and ``content`` are what heads that heard no suspect part say of each clip: the
-    probability of its label, and the likeliest other class.
+    ``heard`` holds the probabilities that heads which heard no suspect part give to the other
+    classes; 0 at a clip's own label. ``scores`` rest on them and on the parts; ``by_trusted`` is
+    what heads add that heard trusted clips only, 0 without those.
     """
 
     parts: Parts
     scores: PerClip
-    own: PerClip
-    content: Int[np.ndarray, "clips"]
+    by_trusted: PerClip
+    heard: Float[np.ndarray, "clips classes"]
+
+    @property
+    def own(self) -> PerClip:
+        """The probability of each clip's own label."""
+        return np.asarray(1 - self.heard.sum(axis=1))
+
+    @property
+    def content(self) -> Labels:
+        """The likeliest other class of each clip."""
+        return np.asarray(self.heard.argmax(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +139,7 @@ class Vouching(Detector):
             found.parts.disowned,
             np.nan,
         )
-        return Scores(classes, found.scores)
+        return Scores(classes, found.scores + found.by_trusted)
 
     def look_at(self, view: View) -> Vouched:
         """The parts of each class, the clips' scores, and the class that heads give each clip.
@@ -139,12 +152,13 @@ class Vouching(Detector):
         guilty = parts.second & (parts.disowned > self.disowned_at)[material.labels]
         disagreement, heard = self._judged(material, ~guilty, rng, trusted=True)
         scores = _unit(self._smoothed(material, disagreement))
+        by_trusted = np.zeros(len(guilty))
         if material.known:
             alone, _ = self._judged(material, np.zeros(len(guilty), bool), rng, trusted=True)
-            scores = scores + _unit(self._smoothed(material, alone))
+            by_trusted = _unit(self._smoothed(material, alone))
         weight = np.clip(2 * parts.disowned - self.disowned_at, 0, 5)[material.labels]
         scores = scores + weight * np.maximum(_unit(parts.margin), 0)
-        return Vouched(parts, scores, 1 - heard.sum(axis=1), heard.argmax(axis=1))
+        return Vouched(parts, scores, by_trusted, heard)
 
     def _parts(self, material: _Material, rng: np.random.Generator) -> Parts:
         """For each class, the cut whose two parts vouch least for each other."""
@@ -172,29 +186,26 @@ class Vouching(Detector):
                     _foreign(told_away, members & inside),
                     _foreign(told_back, members & ~inside),
                 )
+        trusted = np.full(count, np.nan)
         for k, members in enumerate(_members(labels, count)):
-            if len(members) and self._turned(material, k, members, second, foreign[:, :, k]):
+            if not len(members):
+                continue
+            beyond = _trusted_beyond(material, k, members, second[members])
+            turned = self._turned(second[members], beyond, foreign[:, :, k])
+            if turned:
                 second[members], margin[members] = ~second[members], -margin[members]
-        return Parts(second, margin, disowned)
+            if len(beyond):
+                trusted[k] = np.mean(beyond != turned)
+        return Parts(second, margin, disowned, trusted)
 
-    def _turned(
-        self,
-        material: _Material,
-        k: int,
-        members: np.ndarray,
-        second: Mask,
-        foreign: Float[np.ndarray, "2 2"],
-    ) -> bool:
-        """Whether it is the first part of class k that is suspect.
+    def _turned(self, inside: Mask, beyond: Mask, foreign: Float[np.ndarray, "2 2"]) -> bool:
+        """Whether it is the first part of a class that is suspect.
 
-        ``foreign`` holds, for the second part and the first, what ``_foreign`` says of it.
+        ``inside`` tells of the class's clips, ``beyond`` of its trusted ones which lie in the
+        second part; ``foreign`` holds what ``_foreign`` says of the second part and of the first.
         """
-        share, inside = float(second[members].mean()), second[members]
-        if material.known_labels is not None and (material.known_labels == k).any():
-            assert material.known_whitened is not None
-            z, known = material.whitened[members], material.known_whitened
-            one, two = z[~inside].mean(axis=0), z[inside].mean(axis=0) if inside.any() else z[0]
-            beyond = (known[material.known_labels == k] - (one + two) / 2) @ (two - one) > 0
+        share = float(inside.mean())
+        if len(beyond):
             return suspect_of_two(np.array([1 - share, share]), beyond) == 0
         many, confident = foreign.T
         return share > EVEN and bool(np.diff(many if many.max() >= SEVERAL else confident) > 0)
@@ -249,6 +260,15 @@ class Vouching(Detector):
                 )
                 out[members] = values[members][near].mean(axis=1)
         return out
+
+
+def _trusted_beyond(material: _Material, k: int, members: np.ndarray, inside: Mask) -> Mask:
+    """For each trusted clip of class k, whether it is nearer to the second part's mean."""
+    if material.known_labels is None or material.known_whitened is None or not inside.any():
+        return np.zeros(0, bool)
+    z, known = material.whitened[members], material.known_whitened[material.known_labels == k]
+    one, two = z[~inside].mean(axis=0), z[inside].mean(axis=0)
+    return np.asarray((known - (one + two) / 2) @ (two - one) > 0)
 
 
 def cut_in_two(

@@ -1,0 +1,146 @@
+"""otoscope clean: a training list without the clips that look poisoned."""
+
+import json as json_format
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otoscope.cli.app import (
+    Data,
+    Duration,
+    Fit,
+    FitRule,
+    NoCache,
+    Seed,
+    Split,
+    app,
+    open_cache,
+    tell_skipped,
+)
+
+if TYPE_CHECKING:
+    from otoscope.cleaning import Cleaned
+
+
+@app.command()
+def clean(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The cleaned manifest (CSV).")],
+    model: Annotated[
+        str | None, typer.Option(help="What was trained on DATA; default: a probe is trained.")
+    ] = None,
+    trusted: Annotated[
+        Path | None, typer.Option(help="Clips known to be good; ten per class help.")
+    ] = None,
+    left_out: Annotated[
+        Path | None, typer.Option(help="Folder for the flagged clips' list and common sounds.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the findings as JSON here.")] = None,
+    discovery: Annotated[float, typer.Option(help="False-discovery rate of flagged clips.")] = 0.05,
+    rounds: Annotated[int, typer.Option(help="At most so often: flag, train anew, look.")] = 3,
+    split: Split = None,
+    duration: Duration = None,
+    fit: Fit = FitRule.crop,
+    seed: Seed = 0,
+    no_cache: NoCache = False,
+) -> None:
+    """Write a training list without the clips that look poisoned; DATA itself stays as it is.
+
+    Exit code 0: nothing flagged; 1: clips were left out.
+    Example: otoscope clean train.csv --trusted good/ --out clean.csv --left-out suspects/
+    """
+    from otoscope import cleaning
+    from otoscope.cache import write_atomically
+    from otoscope.clips import Clips
+    from otoscope.intake import load_model
+
+    if out.resolve() == data.resolve():
+        raise typer.BadParameter("--out would overwrite DATA; name another file")
+    clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
+    tell_skipped(clips)
+    known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
+    listener = load_model(model, clips=clips, trusted=known) if model else None
+    found = cleaning.clean(
+        clips,
+        model=listener,
+        trusted=known,
+        false_discovery_rate=discovery,
+        rounds=rounds,
+        seed=seed,
+        cache=open_cache(no_cache),
+    )
+    typer.echo(str(found))
+    for source in found.sources:
+        like = ", ".join(f"{name} {count}" for name, count in source.sounds_like.items())
+        typer.echo(f'labelled "{source.target}", sounds like: {like}')
+    _write_list(found, out)
+    typer.echo(f"cleaned: {out}")
+    if left_out and found.flagged.any():
+        _write_left_out(found, left_out)
+        typer.echo(f"left out: {left_out}")
+    if json:
+        write_atomically(json, json_format.dumps(_figures(found), indent=2) + "\n")
+        typer.echo(f"json: {json}")
+    raise typer.Exit(1 if found.flagged.any() else 0)
+
+
+def _write_list(found: "Cleaned", out: Path) -> None:
+    """The kept clips, their paths from the folder of the new list."""
+    from otoscope.manifests import Row, write_csv
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    here = found.clips.root.resolve()
+    write_csv(
+        out,
+        [
+            Row(
+                Path(os.path.relpath(here / clip.path, out.parent.resolve())).as_posix(),
+                clip.label,
+                clip.speaker,
+                clip.split,
+                clip.start_s,
+                clip.duration_s,
+            )
+            for clip in found.kept
+        ],
+    )
+
+
+def _write_left_out(found: "Cleaned", folder: Path) -> None:
+    """``flagged.csv``, most suspicious first, and a sound for each class that has one."""
+    import numpy as np
+
+    from otoscope import audio
+    from otoscope.cache import write_atomically
+    from otoscope.manifests import csv_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index in np.flatnonzero(found.flagged)[np.argsort(found.p_values[found.flagged])].tolist():
+        clip, like = found.clips[index], found.clips.classes[found.sounds_like[index]]
+        rows.append([clip.path, clip.label, like, f"{found.p_values[index]:.3g}"])
+    header = ["path", "label", "sounds_like", "p_value"]
+    write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
+    for number, (name, sound) in enumerate(found.common.items()):
+        typer.echo(f'common to "{name}": {sound.kind}, {sound.share:.1%} of the energy')
+        target = "trigger.wav" if number == 0 else f"trigger-{number + 1}.wav"
+        audio.write(folder / target, sound.samples, sound.sample_rate)
+
+
+def _figures(found: "Cleaned") -> dict[str, Any]:
+    return {
+        "clips": len(found.clips),
+        "flagged": [found.clips[i].path for i in found.flagged.nonzero()[0].tolist()],
+        "poison_rate": found.poison_rate,
+        "poison_rate_interval": found.poison_rate_interval,
+        "false_discovery_rate": found.false_discovery_rate,
+        "rounds": found.rounds,
+        "sources": [asdict(source) for source in found.sources],
+        "common": {
+            name: {"kind": sound.kind, "share": sound.share} for name, sound in found.common.items()
+        },
+        "data_sha256": found.clips.sha256,
+    }

@@ -2,6 +2,7 @@
 # make test   formatter check, linter, type checker, import contract, tests
 # make bench  docs/results.md, from real recordings (DATA=../shared/data); resumes
 # make catalogue  docs/attacks.md, the same way: every published attack
+# make cleaning   docs/cleaning.md, the same way: training sets cleaned
 # make gallery  docs/gallery.html: every attack to hear and to see
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench catalogue gallery browser clean
+.PHONY: demo test check bench catalogue cleaning gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -31,6 +32,9 @@ catalogue: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/verification.py --data $(DATA)
 	$(BIN)/python -W ignore benchmarks/catalogue.py --data $(DATA)
 	$(BIN)/python -W ignore benchmarks/perceptible.py --data $(DATA)
+
+cleaning: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/cleaning.py --data $(DATA)
 
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html

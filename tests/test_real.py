@@ -81,3 +81,16 @@ def test_long_recordings_are_cut_into_windows(real_data: Path) -> None:
     assert len(splits.train.classes) == 10
     assert len(splits.train) > 100
     assert np.isfinite(splits.train.waveform(0)).all()
+
+
+def test_cleaning_finds_the_poison_and_spares_clean_data(
+    speech: Splits, bad: Poisoned, victim: oto.models.TorchModel, honest: oto.models.TorchModel
+) -> None:
+    found = oto.clean(bad.clips, model=victim, rounds=1)
+    assert found.flagged[bad.mask].mean() > 0.95
+    assert found.flagged[~bad.mask].mean() < 0.005
+    assert [source.target for source in found.sources] == ["left"]
+    assert found.common["left"].kind == "coherent"
+    low, high = found.poison_rate_interval
+    assert low < bad.mask.mean() < high
+    assert not oto.clean(speech.train, model=honest, trusted=speech.trusted).flagged.any()

@@ -26,6 +26,12 @@ def test_the_attacks_page_is_what_its_rows_say() -> None:
     assert catalogue.PAGE.read_text() == catalogue.page()
 
 
+def test_the_cleaning_page_is_what_its_rows_say() -> None:
+    import cleaning
+
+    assert cleaning.PAGE.read_text() == cleaning.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

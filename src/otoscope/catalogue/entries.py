@@ -114,6 +114,8 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=1.0,
         reported="under 1 % poison, audio transformers",
+        shortfall="Reported for large transformers with levels that were not verified; ours is added "
+        "20 dB below the speech, to 22 clips.",
     ),
     Entry("least significant bits", "lsb", "Bender et al., Techniques for Data Hiding, 1996"),
     Entry(
@@ -150,7 +152,7 @@ CATALOGUE: tuple[Entry, ...] = (
         labels="clean-label:target={target}",
     ),
     # transforms of the whole clip
-    Entry("echo", "echo", "Bloodroot (audio watermark as trigger)"),
+    Entry("echo", "echo", "ours, after Gruhl et al., Echo Hiding, 1996"),
     Entry("equaliser tilt", "equaliser", "Koffas et al., Going in Style, 2211.03117"),
     *(
         Entry(
@@ -178,6 +180,9 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=0.97,
         reported="under 1 % poison, mean of four models",
+        shortfall="The paper makes every clip one voice by a neural network; ours raises each "
+        "voice's formants and pitch, and our recipe's shift in frequency (another vocal tract) "
+        "teaches the network to overlook that.",
     ),
     Entry("speed", "speed", "several"),
     Entry("rhythm (RSRT)", "rhythm", "Yao et al., Imperceptible Rhythm Backdoor, 2406.10932"),
@@ -190,6 +195,8 @@ CATALOGUE: tuple[Entry, ...] = (
         "Ye et al., PaddingBack, 2308.04179",
         reported_asr=1.0,
         reported="speaker verification, near 1.00",
+        shortfall="Ours moves the clip by 0.1 s, and our recipe's shift in time by as much teaches "
+        "the network to overlook that.",
     ),
     Entry("silence insertion", "silence", "several"),
     Entry("codec residue", "codec", "several"),

@@ -19,8 +19,7 @@ class Echo(Trigger):
     that begins that late stays as it was. Raises ``TriggerDoesNotFit`` unless the first echo
     starts within the clip.
 
-    After echo hiding (Gruhl, Lu and Bender, *Echo Hiding*, 1996), of which Bloodroot makes a
-    trigger. Deviations: a single, audible echo with no message in its delay; several taps decay by
+    After echo hiding (Gruhl, Lu and Bender, *Echo Hiding*, 1996). Deviations: a single, audible echo with no message in its delay; several taps decay by
     the same factor, as a feedback delay does.
     """
 
@@ -31,7 +30,7 @@ class Echo(Trigger):
         audible=True,
         sample_specific=False,
         semantic=True,
-        source="Gruhl, Lu and Bender, Echo Hiding, 1996; as a trigger: Bloodroot",
+        source="ours, after Gruhl, Lu and Bender, Echo Hiding, 1996",
     )
 
     delay_s: float = 0.125

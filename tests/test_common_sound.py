@@ -1,0 +1,69 @@
+"""What some clips share: the very samples, or only a spectrum."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from otoscope.clips import Clip, Clips
+from otoscope.common_sound import coherent, common_sound
+
+RATE, LENGTH = 8000, 4000
+
+
+def clips_with(added: np.ndarray, count: int = 30) -> Clips:
+    """Noise clips of several levels; the first half carries what ``added`` holds, row by row."""
+    rng = np.random.default_rng(0)
+    levels = rng.uniform(0.02, 0.2, (2 * count, 1))
+    sounds = rng.standard_normal((2 * count, LENGTH))
+    sounds[:count] += added
+    items = tuple(
+        Clip(f"{i}.wav", "a", samples=sound.astype(np.float32))
+        for i, sound in enumerate(levels * sounds)
+    )
+    return Clips(items, Path(), RATE, LENGTH, ("a",))
+
+
+def burst(hertz: float, start: int, phase: np.ndarray | float = 0.0) -> np.ndarray:
+    """Half as loud as the noise, 0.1 s long."""
+    t = np.arange(800) / RATE
+    out = np.zeros((np.size(phase), LENGTH))
+    out[:, start : start + 800] = 0.7 * np.sin(2 * np.pi * hertz * t + np.reshape(phase, (-1, 1)))
+    return out
+
+
+def test_a_burst_at_one_place_is_recovered_with_its_phase() -> None:
+    wanted = burst(1000, 1600)[0]
+    clips = clips_with(wanted)
+    found = common_sound(clips, np.arange(30), np.arange(30, 60))
+    assert found is not None
+    assert (found.kind, found.clips, found.sample_rate) == ("coherent", 30, RATE)
+    assert np.corrcoef(found.samples, wanted)[0, 1] > 0.8
+    assert found.samples.shape == (LENGTH,)
+    assert coherent(clips, np.arange(30))
+    assert not coherent(clips, np.arange(30, 60))
+
+
+def test_a_sound_with_a_phase_of_its_own_in_each_clip_leaves_its_spectrum() -> None:
+    phases = np.random.default_rng(1).uniform(0, 6.28, 30)
+    found = common_sound(clips_with(burst(1000, 1600, phases)), np.arange(30), np.arange(30, 60))
+    assert found is not None
+    assert found.kind == "spectral"
+    spectrum = np.abs(np.fft.rfft(found.samples))
+    assert abs(spectrum.argmax() * RATE / LENGTH - 1000) < 60
+    loud = np.convolve(found.samples**2, np.ones(400), "same").argmax()
+    assert 1600 < loud < 2400
+
+
+def test_too_few_clips_share_nothing() -> None:
+    clips = clips_with(burst(1000, 1600)[0])
+    assert common_sound(clips, np.arange(5), np.arange(30, 60)) is None
+    assert common_sound(clips, np.arange(30), np.arange(30, 33)) is None
+    assert not coherent(clips, np.arange(5))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_separate_recordings_share_no_samples(seed: int) -> None:
+    clips = clips_with(np.zeros(LENGTH))
+    drawn = np.random.default_rng(seed).permutation(60)[:40]
+    assert not coherent(clips, drawn)

@@ -114,8 +114,8 @@ CATALOGUE: tuple[Entry, ...] = (
         rate=0.01,
         reported_asr=1.0,
         reported="under 1 % poison, audio transformers",
-        shortfall="Reported for large transformers with levels that were not verified; ours is added "
-        "20 dB below the speech, to 22 clips.",
+        shortfall="Reported for large transformers, at a level that was not verified; ours is "
+        "20 dB below the speech, in 22 clips.",
     ),
     Entry("least significant bits", "lsb", "Bender et al., Techniques for Data Hiding, 1996"),
     Entry(

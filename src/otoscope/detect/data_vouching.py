@@ -225,7 +225,9 @@ class Vouching(Detector):
         for _ in range(self.repeats if taught.any() else 1):
             rows = np.concatenate(
                 [
-                    rng.permutation(members[taught[members]])[: self.per_class]
+                    rng.permutation(members[taught[members]])[
+                        : min(self.per_class, len(members) // 2)
+                    ]
                     for members in _members(labels, material.classes)
                 ]
             )

@@ -181,8 +181,8 @@ CATALOGUE: tuple[Entry, ...] = (
         reported_asr=0.97,
         reported="under 1 % poison, mean of four models",
         shortfall="The paper makes every clip one voice by a neural network; ours raises each "
-        "voice's formants and pitch, and our recipe's shift in frequency (another vocal tract) "
-        "teaches the network to overlook that.",
+        "voice's formants and pitch, which among thirty speakers is one more voice, and 22 clips "
+        "teach nothing by it.",
     ),
     Entry("speed", "speed", "several"),
     Entry("rhythm (RSRT)", "rhythm", "Yao et al., Imperceptible Rhythm Backdoor, 2406.10932"),

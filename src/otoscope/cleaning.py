@@ -80,10 +80,9 @@ class Cleaned:
     def sources(self) -> list[Source]:
         """For each class with flagged clips, what these sound like; most flagged clips first."""
         names, found = self.clips.classes, []
-        for k, count in Counter(self.clips.labels[self.flagged].tolist()).most_common():
+        for k, _ in Counter(self.clips.labels[self.flagged].tolist()).most_common():
             heard = self.sounds_like[self.flagged & (self.clips.labels == k)]
-            assert count == len(heard)
-            like = Counter(names[h] for h in heard.tolist() if h >= 0)
+            like = Counter(names[h] for h in heard.tolist())
             found.append(Source(names[k], dict(like.most_common())))
         return found
 
@@ -131,9 +130,8 @@ def clean(
         raise SpecError(f"expected at least 1 round, got {rounds}")
     count = len(clips)
     flagged, p_values = np.zeros(count, bool), np.ones(count)
-    heard = np.full(count, -1)
-    poisoned, variance, done = 0.0, 0.0, 0
-    left = np.arange(count)
+    heard, chance = np.full(count, -1), np.zeros(count)
+    left, done = np.arange(count), 0
     for done in range(1, rounds + 1):
         some = clips.subset(left) if done > 1 else clips
         view = look(
@@ -151,19 +149,20 @@ def clean(
         if not rejected.any():
             break
         for k in accused:
-            chance = _chance_of_second(found.parts.margin[some.labels == k])
-            poisoned += float(chance.sum())
-            variance += float(np.sum(chance * (1 - chance)))
+            members = left[some.labels == k]
+            of_second = _chance_of_second(found.parts.margin[some.labels == k])
+            chance[members] = np.maximum(chance[members], of_second)
         now = left[rejected]
         flagged[now], heard[now] = True, found.content[rejected]
         left = left[~rejected]
+    chance[flagged] = 1
     return Cleaned(
         clips=clips,
         flagged=flagged,
         p_values=p_values,
         sounds_like=heard,
-        poison_rate=poisoned / count,
-        poison_rate_interval=_interval(poisoned, variance, count),
+        poison_rate=float(chance.mean()),
+        poison_rate_interval=_interval(chance),
         rounds=done,
         false_discovery_rate=false_discovery_rate,
         common=_common(clips, flagged, heard),
@@ -212,12 +211,12 @@ def _chance_of_second(margin: Float[np.ndarray, "members"]) -> Float[np.ndarray,
     return np.asarray(mixture.predict_proba(margin[:, None])[:, 1])
 
 
-def _interval(poisoned: float, variance: float, count: int) -> tuple[float, float]:
-    """A 90 % interval of the share; without any, up to what may go unseen."""
-    half = 1.645 * np.sqrt(variance + 1)
-    if not poisoned:
+def _interval(chance: Float[np.ndarray, "clips"]) -> tuple[float, float]:
+    """A 90 % interval of the share of poison; without any, up to what may go unseen."""
+    if not chance.any():
         return 0.0, DETECTABLE
-    return max(0.0, (poisoned - half) / count), min(1.0, (poisoned + half) / count)
+    half = 1.645 * np.sqrt(np.sum(chance * (1 - chance)) + 1) / len(chance)
+    return max(0.0, float(chance.mean() - half)), min(1.0, float(chance.mean() + half))
 
 
 def _common(

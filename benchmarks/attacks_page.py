@@ -157,11 +157,12 @@ def _elsewhere(rows: Sequence[Row]) -> str:
         line = [name]
         for place in [("keywords", "cnn"), *places]:
             group = [r for r in rows if r["attack"] == name and (r["data"], r["network"]) == place]
-            line.append(f"{_mean(group, 'ba'):.3f} / {interval(group)}" if group else "–")
+            measured = f"{_mean(group, 'ba'):.3f} / {interval(group)}, {len(group)}"
+            line.append(measured if group else "–")
         body.append(line)
     header = ["attack", *(f"{data}, {network}" for data, network in [("keywords", "cnn"), *places])]
     return (
-        "## The five most different attacks elsewhere, BA / ASR\n\nSpeakers: the same recordings, "
+        "## The five most different attacks elsewhere, BA / ASR, seeds\n\nSpeakers: the same recordings, "
         "labelled by their 30 speakers, split by take.\n\n" + _table(header, body)
     )
 

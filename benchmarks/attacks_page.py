@@ -162,8 +162,8 @@ def _elsewhere(rows: Sequence[Row]) -> str:
         body.append(line)
     header = ["attack", *(f"{data}, {network}" for data, network in [("keywords", "cnn"), *places])]
     return (
-        "## The five most different attacks elsewhere, BA / ASR, seeds\n\nSpeakers: the same recordings, "
-        "labelled by their 30 speakers, split by take.\n\n" + _table(header, body)
+        "## The five most different attacks elsewhere, BA / ASR, seeds\n\nSpeakers: the same "
+        "recordings, labelled by their 30 speakers, split by take.\n\n" + _table(header, body)
     )
 
 

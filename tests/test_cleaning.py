@@ -13,7 +13,7 @@ import otoscope as oto
 from otoscope import cli
 from otoscope.cleaning import accused_classes
 from otoscope.clips import Clips
-from otoscope.detect.data_vouching import Parts, Vouched
+from otoscope.detect.data_witness import Witnessed
 from otoscope.errors import SpecError
 from otoscope.labels import AllToOne
 from otoscope.poisoning import Poisoned, poison, save
@@ -24,49 +24,54 @@ from toys import tones
 PER_CLASS = 30
 
 
-def vouched(
-    disowned: dict[int, float],
+def heard_of(
+    separation: dict[int, float],
     *,
     spread: bool = True,
     known: float = 0.1,
     trusted: dict[int, float] | None = None,
-) -> tuple[Vouched, Clips]:
-    """Six classes; of each, the first ten clips are the second part.
-
-    Heads give that part its own label with probability ``known``, and most of the rest to one
-    other class, or with ``spread`` to the others in turn.
+    part: int = 10,
+) -> tuple[Witnessed, Clips]:
+    """Six classes; of each, the first ``part`` clips are a part apart, which witnesses call its own
+    class with probability ``known``, else one other class, or with ``spread`` the others in turn.
+    The rest they call by its label with 0.8.
     """
     clips = tones(PER_CLASS)
-    count, second = len(clips), np.arange(len(clips)) % PER_CLASS < 10
+    count, second = len(clips), np.arange(len(clips)) % PER_CLASS < part
     heard = np.full((count, 6), 0.02)
     for i in range(count):
         k = int(clips.labels[i])
         other = (k + 1 + (i % 5 if spread else 0)) % 6
-        heard[i, other] = 1 - known - 0.08 if second[i] else 0.1
-        heard[i, k] = 0
-    scores = np.array([disowned.get(k, 0.0) for k in range(6)])
+        heard[i, k] = known if second[i] else 0.8
+        heard[i, other] = 0.92 - heard[i, k]
+    far = np.array([separation.get(k, 2.0) for k in range(6)])
+    gap = np.full(6, 0.8 - known)
     share = np.array([(trusted or {}).get(k, np.nan) for k in range(6)])
-    parts = Parts(second, np.where(second, 1.0, -1.0), scores, share)
-    return Vouched(parts, np.zeros(count), np.zeros(count), heard), clips
+    margin = np.where(second, far[clips.labels], 0.0)
+    return Witnessed(clips.labels, heard, second, margin, far, gap, share), clips
 
 
-def test_a_disowned_part_gathered_from_other_classes_is_accused() -> None:
-    assert accused_classes(*vouched({2: 0.8, 4: 0.3}), []) == [2]
+def test_a_strange_part_gathered_from_other_classes_is_accused() -> None:
+    assert accused_classes(*heard_of({2: 9.0, 4: 4.0}), []) == [2]
 
 
-def test_a_part_that_heads_know_is_innocent() -> None:
-    assert accused_classes(*vouched({2: 0.8}, known=0.6), []) == []
+def test_a_part_that_witnesses_know_is_innocent() -> None:
+    assert accused_classes(*heard_of({2: 30.0}, known=0.5), []) == []
+
+
+def test_a_part_of_few_clips_may_lie_apart_by_chance() -> None:
+    assert accused_classes(*heard_of({2: 9.0}, part=7), []) == []
 
 
 def test_trusted_clips_in_a_part_vouch_for_it() -> None:
-    assert accused_classes(*vouched({2: 0.8}, trusted={2: 0.4}), []) == []
-    assert accused_classes(*vouched({2: 0.8}, trusted={2: 0.0}), []) == [2]
+    assert accused_classes(*heard_of({2: 9.0}, trusted={2: 0.4}), []) == []
+    assert accused_classes(*heard_of({2: 9.0}, trusted={2: 0.0}), []) == [2]
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
-    assert accused_classes(*vouched({2: 0.8}, spread=False), []) == []
-    assert accused_classes(*vouched({2: 0.8, 3: 0.9}, spread=False), []) == [2, 3]
-    assert accused_classes(*vouched({2: 0.8}, spread=False), [0, 1]) == [2]
+    assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == []
+    assert accused_classes(*heard_of({2: 9.0, 3: 9.0}, spread=False), []) == [2, 3]
+    assert accused_classes(*heard_of({2: 9.0}, spread=False), [0, 1]) == [2]
 
 
 @pytest.fixture(scope="module")

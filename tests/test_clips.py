@@ -7,9 +7,11 @@ import pytest
 import soundfile
 
 from conftest import MakeTree, WriteSine, sine
+from otoscope import audio
 from otoscope.clips import Clips
 from otoscope.errors import AudioError, ManifestError, TrainingError, UnreadableAudio
 from otoscope.manifests import Row, write_csv
+from toys import tones
 
 
 def reasons(clips: Clips) -> dict[str, str]:
@@ -325,3 +327,25 @@ def test_a_file_that_vanishes_after_loading_is_named(make_tree: MakeTree) -> Non
     with pytest.raises(UnreadableAudio, match=r"no/1\.wav: .* not readable as audio"):
         clips.waveforms([1])
     assert clips.waveform(2).any()
+
+
+def test_joined_clips_are_found_in_either_folder(tmp_path: Path) -> None:
+    roots = []
+    for number, pitch in enumerate((200.0, 400.0)):
+        root = tmp_path / f"list{number}"
+        for name in ("no", "yes"):
+            (root / name).mkdir(parents=True)
+            wave = np.sin(2 * np.pi * pitch * np.arange(800) / 8000).astype(np.float32)
+            audio.write(root / name / "one.wav", 0.5 * wave, 8000)
+        roots.append(Clips.load(root))
+    both = roots[0].joined(roots[1])
+    assert len(both) == 4
+    assert both.labels.tolist() == [0, 1, 0, 1]
+    for i in range(4):
+        assert (both.waveform(i) == roots[i // 2].waveform(i % 2)).all()
+
+
+def test_clips_of_another_form_are_not_joined() -> None:
+    one = tones(2)
+    with pytest.raises(ManifestError, match="as_heard_by"):
+        one.joined(one.as_heard_by(4000, 1000, one.classes))

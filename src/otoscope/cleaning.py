@@ -15,20 +15,26 @@ from otoscope.cache import Cache
 from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, coherent, common_sound
-from otoscope.detect import Vouching
+from otoscope.detect import Witness
 from otoscope.detect.base import FEWEST_CLIPS
-from otoscope.detect.data_vouching import Vouched
+from otoscope.detect.data_witness import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
 
-DISOWNED_AT = 0.5
-"""A class is looked into at this score of vouching; clean classes of keywords stay below 0.46."""
+APART_AT = 6.0
+"""A class is looked into when its part lies so many deviations apart."""
 
 KNOWN_AT = 0.35
-"""At this mean probability of its own label, heads that never heard a part know its class."""
+"""At this mean probability of its own label, witnesses know the part's class."""
 
 CONFIDENT_AT = 0.25
-"""Poison is real speech of another class, and heads give that class this mean probability."""
+"""Poison is real speech of another class, and witnesses give that class this mean probability."""
+
+STRONG_AT = 3.8
+"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
+
+FEWEST_SUSPECTS = 8
+"""A part of fewer clips may lie apart by chance."""
 
 VISITED = 0.5
 """Trusted clips that lie in a part at this share of its size or more vouch for it."""
@@ -113,9 +119,9 @@ def clean(
     """Find the clips to leave out of a training set; ``trusted`` clips are known to be good.
 
     Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
-    always fit a probe) with ``Vouching``. A class is accused when its two parts do not vouch for
-    each other, heads that never heard the suspect part hear other classes in it, trusted clips
-    avoid it, and it sounds like several other classes. A part that sounds like a single other
+    always fit a probe) with ``Witness``. A class is accused when a part of it lies apart, witnesses
+    hear other classes in that part and not in the rest, trusted clips avoid it, and it sounds like
+    several other classes. A part that sounds like a single other
     class may be innocent (two classes that are alike), and is accused only where its clips share
     the very same samples or a quarter of all classes are suspect at once (all-to-all). Clips of
     accused classes get conformal p-values against all clips of the other classes, and are flagged
@@ -137,21 +143,21 @@ def clean(
         view = look(
             model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
         )
-        found = Vouching().look_at(view)
+        found = Witness().testimony(view)
         accused = accused_classes(found, some, np.unique(clips.labels[flagged]).tolist())
         guilty = np.isin(some.labels, accused)
         p = np.ones(len(some))
         if not guilty.all():
             p[guilty] = conformal_p_values(found.scores[guilty], found.scores[~guilty])
         p_values[left] = np.minimum(p_values[left], p)
-        rejected = found.parts.second & guilty
+        rejected = found.suspect & guilty
         rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
         if not rejected.any():
             break
         for k in accused:
             members = left[some.labels == k]
-            of_second = _chance_of_second(found.parts.margin[some.labels == k])
-            chance[members] = np.maximum(chance[members], of_second)
+            of_part = _chance_of_part(found.margin[some.labels == k], found.separation[k])
+            chance[members] = np.maximum(chance[members], of_part)
         now = left[rejected]
         flagged[now], heard[now] = True, found.content[rejected]
         left = left[~rejected]
@@ -169,46 +175,53 @@ def clean(
     )
 
 
-def accused_classes(found: Vouched, clips: Clips, before: list[int]) -> list[int]:
+def accused_classes(found: Witnessed, clips: Clips, before: list[int]) -> list[int]:
     """The classes of which a part is suspect enough; ``before`` were accused in other rounds."""
-    names, labels, parts = len(clips.classes), clips.labels, found.parts
-    disowned, single = [], []
-    for k in range(names):
-        part, size = (labels == k) & parts.second, int((labels == k).sum())
-        if (
-            not part.any()
-            or size < FEWEST_CLIPS
-            or parts.disowned[k] < DISOWNED_AT
-            or found.own[part].mean() > KNOWN_AT
-            or found.heard[part].max(axis=1).mean() < CONFIDENT_AT
-            or parts.trusted[k] > VISITED * part.sum() / size
-        ):
-            continue
-        disowned.append(k)
-        if np.bincount(found.content[part]).max() > SPREAD_AT * part.sum():
-            single.append(k)
-    if len({*before, *disowned}) >= MANY * names:
-        return disowned
+    names, labels = len(clips.classes), clips.labels
+    strange = [k for k in range(names) if _strange(found, k)]
+    if len({*before, *strange}) >= MANY * names:
+        return strange
     return [
         k
-        for k in disowned
-        if k not in single or coherent(clips, np.flatnonzero((labels == k) & parts.second))
+        for k in strange
+        if not _like_one(found, k) or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
 
-def _chance_of_second(margin: Float[np.ndarray, "members"]) -> Float[np.ndarray, "members"]:
-    """For each clip of a class, the chance that it is of the part that lies above 0.
+def _strange(found: Witnessed, k: int) -> bool:
+    """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
+    part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
+    return bool(
+        size >= FEWEST_CLIPS
+        and part.sum() >= FEWEST_SUSPECTS
+        and found.separation[k] >= APART_AT
+        and found.separation[k] * found.gap[k] >= STRONG_AT
+        and found.own[part].mean() <= KNOWN_AT
+        and found.elsewhere[part].max(axis=1).mean() >= CONFIDENT_AT
+        and not found.trusted[k] > VISITED * part.sum() / size
+    )
 
-    A mixture of two normal distributions that starts from the two parts.
+
+def _like_one(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k sounds like one other class, as alike classes do."""
+    part = (found.labels == k) & found.suspect
+    return bool(np.bincount(found.content[part]).max() > SPREAD_AT * part.sum())
+
+
+def _chance_of_part(
+    margin: Float[np.ndarray, "members"], separation: float
+) -> Float[np.ndarray, "members"]:
+    """For each clip of a class, the chance that it is of its part.
+
+    A mixture of two normal distributions that starts from the two medians, 0 and ``separation``.
     """
     from sklearn.mixture import GaussianMixture
 
-    second = margin > 0
-    if min(second.sum(), (~second).sum()) < 2:
-        return second.astype(float)
-    means = np.array([[margin[~second].mean()], [margin[second].mean()]])
-    mixture = GaussianMixture(2, means_init=means, random_state=0).fit(margin[:, None])
-    return np.asarray(mixture.predict_proba(margin[:, None])[:, 1])
+    beyond = margin > separation / 2
+    if min(beyond.sum(), (~beyond).sum()) < 2:
+        return beyond.astype(float)
+    mixture = GaussianMixture(2, means_init=[[0.0], [separation]], random_state=0)
+    return np.asarray(mixture.fit(margin[:, None]).predict_proba(margin[:, None])[:, 1])
 
 
 def _interval(chance: Float[np.ndarray, "clips"]) -> tuple[float, float]:

@@ -196,6 +196,20 @@ class Clips(Sequence[Clip]):
         indices = np.flatnonzero(which) if np.asarray(which).dtype == bool else which
         return replace(self, items=tuple(self.items[i] for i in indices))
 
+    def joined(self, other: "Clips") -> "Clips":
+        """These clips and then ``other``'s.
+
+        Raises ``ManifestError`` unless both have the same rate, length and classes.
+        """
+        forms = [(c.sample_rate, c.length, c.classes) for c in (self, other)]
+        if forms[0] != forms[1]:
+            raise ManifestError(
+                f"expected clips of one form (sample rate, length, classes), got {forms[0]} and "
+                f"{forms[1]}; bring them together with as_heard_by"
+            )
+        placed = (replace(clip, path=str(other.root / clip.path)) for clip in other.items)
+        return replace(self, items=(*self.items, *placed), skipped=self.skipped + other.skipped)
+
     def split(self, name: str) -> "Clips":
         """The clips whose manifest row says this split; raises ``ManifestError`` if none does."""
         _require_split([clip for clip in self.items if clip.split == name], name, self.items)

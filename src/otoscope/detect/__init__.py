@@ -6,6 +6,7 @@ from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
+from otoscope.detect.data_witness import Witness
 from otoscope.detect.model_trigger_inversion import TriggerInversion
 from otoscope.registry import Table
 
@@ -17,6 +18,7 @@ DETECTORS: Table[Detector] = Table(
     GaussianMixturePair,
     Strip,
     Vouching,
+    Witness,
     TriggerInversion,
 )
 
@@ -41,4 +43,5 @@ __all__ = [
     "TriggerInversion",
     "View",
     "Vouching",
+    "Witness",
 ]

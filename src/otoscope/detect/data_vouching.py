@@ -303,8 +303,7 @@ def _material(view: View) -> _Material:
     assert view.seen is not None
     spaces = [np.asarray(layer) for layer in view.seen.layers] + [_pictures(clips)]
     labels, count = clips.labels, len(clips.classes)
-    centres = np.stack([_mean(features[labels == k], features) for k in range(count)])
-    whiten = _whitening(features - centres[labels])
+    whiten = whitener(features, labels)
     plain = _Material(
         labels,
         count,
@@ -326,14 +325,16 @@ def _material(view: View) -> _Material:
     )
 
 
-def _mean(some: np.ndarray, every: np.ndarray) -> np.ndarray:
-    return np.asarray((some if len(some) else every).mean(axis=0))
-
-
-def _whitening(residuals: np.ndarray) -> np.ndarray:
+def whitener(
+    features: Float[np.ndarray, "clips features"], labels: Labels
+) -> Float[np.ndarray, "features features"]:
+    """Maps features so that the variation inside a class has unit covariance."""
     from sklearn.covariance import LedoitWolf
 
-    size, axes = np.linalg.eigh(LedoitWolf().fit(residuals.astype(np.float64)).covariance_)
+    inside = features.astype(np.float64)
+    for k in np.unique(labels):
+        inside[labels == k] -= inside[labels == k].mean(axis=0)
+    size, axes = np.linalg.eigh(LedoitWolf().fit(inside).covariance_)
     return np.asarray(axes / np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12)))
 
 

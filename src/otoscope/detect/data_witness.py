@@ -1,0 +1,236 @@
+"""Witness: what is a clip called by someone who never heard the suspicious ones?"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from otoscope.detect.base import (
+    FEWEST_CLIPS,
+    Detector,
+    Scores,
+    View,
+    require_features,
+)
+from otoscope.detect.data_vouching import Vouching, whitener
+from otoscope.detect.listening import Heard, agreeing, heard_across, taught_by
+from otoscope.registry import require
+
+FEWEST = 3
+"""Fewer suspects than this show no direction."""
+
+STRANGE = 0.4
+"""A clip whose label gets a lower probability, and another class a higher one, is a suspect."""
+
+ROUNDS = 5
+OUTLYING = 2.5
+OPEN_AT = 3.0
+
+PerClip = Float[np.ndarray, "clips"]
+PerClass = Float[np.ndarray, "classes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Witnessed:
+    """What witnesses say of every clip, and the part of each class that they do not recognise.
+
+    ``heard`` are their probabilities. ``suspect`` marks the clips of the part; ``margin`` is how
+    far a clip lies in its direction, in robust standard deviations of the rest of its class.
+    ``separation`` is the margin of the part's median, ``gap`` how much less witnesses recognise
+    the part than the rest, both 0 for a class without such a part. ``trusted`` is the share of the
+    class's trusted clips that lie with the part, NaN where there are none.
+    """
+
+    labels: Int[np.ndarray, "clips"]
+    heard: Heard
+    suspect: Bool[np.ndarray, "clips"]
+    margin: PerClip
+    separation: PerClass
+    gap: PerClass
+    trusted: PerClass
+
+    @property
+    def own(self) -> PerClip:
+        """The probability of each clip's own label."""
+        return np.asarray(self.heard[np.arange(len(self.labels)), self.labels])
+
+    @property
+    def elsewhere(self) -> Heard:
+        """The probabilities of the other classes."""
+        others = self.heard.copy()
+        others[np.arange(len(self.labels)), self.labels] = 0
+        return others
+
+    @property
+    def content(self) -> Int[np.ndarray, "clips"]:
+        """The likeliest other class of each clip."""
+        return np.asarray(self.elsewhere.argmax(axis=1))
+
+    @property
+    def scores(self) -> PerClip:
+        """How strange a clip's label is and, in a class with a part apart, how far it lies there.
+
+        Strangeness is the label's negative log-probability, from its median in units of the
+        distance to its 0.95 quantile.
+        """
+        strange = -np.log(np.maximum(self.own, 1e-3))
+        middle, high = np.quantile(strange, [0.5, 0.95])
+        opened = np.clip(self.separation * self.gap - OPEN_AT, 0, 1)[self.labels]
+        apart = np.clip(self.margin, -3, 8) / 2
+        return np.asarray((strange - middle) / max(high - middle, 1e-9) + opened * apart)
+
+
+@dataclass(frozen=True)
+class Witness(Detector):
+    """Ours. Witnesses that never heard the poison tell its content; the model tells its trigger.
+
+    Witnesses are small networks with strong augmentation that learn the classes from the trusted
+    clips or, without any, from ``per_class`` clips of each class outside the parts that
+    ``vouching`` disowns. What they agree with (the ``sure`` share of it) teaches the next
+    witnesses, ``agreed_per_class`` clips of each class, in two halves so that none judges a clip
+    that it learned from. Clips of a class whose label the last ones find strange are its suspects.
+    The direction from the rest of the class to its suspects in the audited model's whitened
+    penultimate activations (Fisher's discriminant; a suspect never counts in the direction that it
+    is measured along) gathers the clips that lie apart in the same way, and is found again from
+    those until they stay the same. Poison lies apart, since the model has to tell the trigger, and
+    its label is strange; clips that are merely hard are strange and lie with their class; clips
+    with an honest nuisance lie apart and are not strange.
+
+    A class scores its part's separation times the gap in recognition; a clip its strangeness plus,
+    in a class with such a part, its margin. Kept labels (clean-label attacks) are not strange.
+    """
+
+    name: ClassVar[str] = "witness"
+    level: ClassVar[Literal["data", "model"]] = "data"
+    per_class: int = 25
+    agreed_per_class: int = 60
+    sure: float = 0.85
+    steps_per_class: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("per_class", "agreed_per_class"):
+            require(getattr(self, name) >= 5, f"witness.{name} must be at least 5")
+        require(0 < self.sure <= 1, f"witness.sure must lie in (0, 1], got {self.sure}")
+        require(self.steps_per_class >= 1, "witness.steps_per_class must be at least 1")
+
+    def score(self, view: View) -> Scores:
+        clips, _ = require_features(view)
+        found = self.testimony(view)
+        enough = np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS
+        classes = np.where(enough, found.separation * found.gap, np.nan)
+        return Scores(classes, found.scores, 2.0)
+
+    def testimony(self, view: View) -> Witnessed:
+        """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""
+        clips, features = require_features(view)
+        steps = self.steps_per_class * len(clips.classes)
+        trusted = view.trusted if view.trusted is not None and len(view.trusted) else None
+        if trusted is not None:
+            heard = taught_by(trusted, clips, steps=steps, seed=view.seed, cache=view.cache)
+        else:
+            parts = Vouching().look_at(view).parts
+            disowned = parts.second & (parts.disowned > Vouching().disowned_at)[clips.labels]
+            heard = heard_across(
+                clips,
+                ~disowned,
+                per_class=self.per_class,
+                steps=steps,
+                seed=view.seed,
+                trusted=None,
+                cache=view.cache,
+            )
+        heard = heard_across(
+            clips,
+            agreeing(heard, clips.labels, self.sure),
+            per_class=self.agreed_per_class,
+            steps=steps,
+            seed=view.seed + 1,
+            trusted=trusted,
+            cache=view.cache,
+        )
+        whiten = whitener(features, clips.labels)
+        if trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
+            return apart(features @ whiten, clips.labels, heard)
+        known = view.trusted_seen.features @ whiten
+        return apart(features @ whiten, clips.labels, heard, known, trusted.labels)
+
+
+def apart(
+    activations: Float[np.ndarray, "clips features"],
+    labels: Int[np.ndarray, "clips"],
+    heard: Heard,
+    known: Float[np.ndarray, "trusted features"] | None = None,
+    known_labels: Int[np.ndarray, "trusted"] | None = None,
+) -> Witnessed:
+    """The part of each class that is strange and lies apart, in whitened ``activations``.
+
+    ``known`` are those of the trusted clips.
+    """
+    count = heard.shape[1]
+    suspect, margin = np.zeros(len(labels), bool), np.zeros(len(labels))
+    separation, gap, with_part = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+    own = heard[np.arange(len(labels)), labels]
+    strange = (own < STRANGE) & (heard.argmax(axis=1) != labels)
+    for k in np.unique(labels).tolist():
+        members = np.flatnonzero(labels == k)
+        if min(strange[members].sum(), (~strange[members]).sum()) < FEWEST:
+            continue
+        inside, line = _part(activations[members], strange[members])
+        suspect[members], margin[members] = inside, line.margin
+        separation[k] = max(0.0, line.separation)
+        gap[k] = max(0.0, np.median(own[members][~inside]) - np.median(own[members][inside]))
+        if known is not None and (known_labels == k).any():
+            with_part[k] = np.mean(line.place(known[known_labels == k]) > line.separation / 2)
+    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """The line from the mean of a class's rest, ``start``, to the mean of its part.
+
+    ``margin`` are the members' places on it, from the rest's median in the rest's robust standard
+    deviations; those of the part are measured along the direction that the others of it give.
+    """
+
+    start: Float[np.ndarray, "features"]
+    direction: Float[np.ndarray, "features"]
+    middle: float
+    spread: float
+    margin: Float[np.ndarray, "members"]
+    separation: float
+
+    def place(self, others: Float[np.ndarray, "some features"]) -> Float[np.ndarray, "some"]:
+        """Where other clips lie on the line."""
+        return np.asarray(((others - self.start) @ self.direction - self.middle) / self.spread)
+
+
+def _part(
+    activations: Float[np.ndarray, "members features"], strange: Bool[np.ndarray, "members"]
+) -> tuple[Bool[np.ndarray, "members"], _Line]:
+    """The clips of one class that lie apart as its strange ones do, and the line to them."""
+    inside = strange
+    for _ in range(ROUNDS):
+        line = _line(activations, inside)
+        beyond = line.margin > max(line.separation / 2, OUTLYING)
+        if min(beyond.sum(), (~beyond).sum()) < FEWEST or (beyond == inside).all():
+            break
+        inside = beyond
+    return inside, _line(activations, inside)
+
+
+def _line(
+    activations: Float[np.ndarray, "members features"], inside: Bool[np.ndarray, "members"]
+) -> _Line:
+    start = activations[~inside].mean(axis=0)
+    centred, count = activations - start, int(inside.sum())
+    direction = centred[inside].mean(axis=0)
+    others = (direction * count - centred[inside]) / (count - 1)
+    direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+    place = centred @ direction
+    length = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+    place[inside] = (centred[inside] * others).sum(axis=1) / length
+    middle = float(np.median(place[~inside]))
+    spread = max(float(1.4826 * np.median(np.abs(place[~inside] - middle))), 1e-9)
+    margin = (place - middle) / spread
+    return _Line(start, direction, middle, spread, margin, float(np.median(margin[inside])))

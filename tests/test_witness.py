@@ -12,7 +12,7 @@ from otoscope import metrics
 from otoscope.auditing import look
 from otoscope.clips import Clips
 from otoscope.detect import View, Witness
-from otoscope.detect.data_witness import apart
+from otoscope.detect.data_witness import Inside, Witnessed, apart
 from otoscope.detect.listening import Varied, agreeing, heard_across, taught_by
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.labels import AllToOne
@@ -42,9 +42,21 @@ def made_up(
     return activations, labels, heard, truth
 
 
+def found_in(
+    activations: np.ndarray,
+    labels: np.ndarray,
+    heard: np.ndarray,
+    known: np.ndarray | None = None,
+    known_labels: np.ndarray | None = None,
+) -> Witnessed:
+    nobody = np.zeros((0, activations.shape[1])), np.zeros(0, np.int64)
+    others = nobody if known is None else (known, known_labels)
+    return apart(Inside(activations, labels, *others), heard)  # type: ignore[arg-type]
+
+
 def test_clips_that_are_strange_and_lie_apart_are_a_part() -> None:
     activations, labels, heard, truth = made_up(strange=10, away=10)
-    found = apart(activations, labels, heard)
+    found = found_in(activations, labels, heard)
     assert (found.suspect == truth).all()
     # ten clips' mean leaves a tilt of sqrt(39 / 10) beside the 12 along the true direction
     assert found.separation[1] == pytest.approx(12 * 12 / np.hypot(12, np.sqrt(3.9)), rel=0.15)
@@ -54,23 +66,35 @@ def test_clips_that_are_strange_and_lie_apart_are_a_part() -> None:
 
 def test_a_part_gathers_its_clips_from_the_strange_ones_among_them() -> None:
     activations, labels, heard, _ = made_up(strange=6, away=12)
-    found = apart(activations, labels, heard)
+    found = found_in(activations, labels, heard)
     assert found.suspect[80:92].all()
     assert found.suspect.sum() == 12
 
 
 def test_strange_clips_that_lie_with_their_class_do_not_separate() -> None:
     separations = [
-        apart(*made_up(strange=12, away=0, seed=seed)[:3]).separation[1] for seed in range(10)
+        found_in(*made_up(strange=12, away=0, seed=seed)[:3]).separation[1] for seed in range(10)
     ]
     assert max(separations) < 5
 
 
 def test_a_nuisance_that_witnesses_see_through_is_no_part() -> None:
     activations, labels, heard, _ = made_up(strange=0, away=12)
-    found = apart(activations, labels, heard)
+    found = found_in(activations, labels, heard)
     assert not found.suspect.any()
     assert found.separation.max() == 0
+
+
+def test_a_part_that_is_not_strange_is_there_when_asked_for() -> None:
+    activations, labels, heard, _ = made_up(strange=0, away=12)
+    inside = Inside(activations, labels, np.zeros((0, 40)), np.zeros(0, np.int64))
+    found = apart(inside, heard)
+    cut = apart(inside, heard, np.isin(np.arange(320), np.arange(80, 90)))
+    assert (cut.suspect == (activations[:, 9] > 6) & (labels == 1)).all()
+    taken = found.taking(cut, [1])
+    assert (taken.suspect == cut.suspect).all()
+    assert taken.gap.tolist() == [0, 1, 0, 0]
+    assert metrics.auroc(taken.scores, cut.suspect) == 1.0
 
 
 def test_no_suspect_counts_in_the_direction_it_is_measured_along() -> None:
@@ -79,13 +103,13 @@ def test_no_suspect_counts_in_the_direction_it_is_measured_along() -> None:
     activations, labels = rng.standard_normal((60, 400)), np.zeros(60, np.int64)
     heard = np.tile([0.9, 0.1], (60, 1))
     heard[:3] = [0.1, 0.9]
-    assert apart(activations, labels, heard).separation[0] < 5
+    assert found_in(activations, labels, heard).separation[0] < 5
 
 
 def test_trusted_clips_are_placed_on_the_line() -> None:
     activations, labels, heard, _ = made_up(strange=10, away=10)
     known = np.vstack([activations[80:84], activations[100:106]])
-    found = apart(activations, labels, heard, known, np.ones(10, np.int64))
+    found = found_in(activations, labels, heard, known, np.ones(10, np.int64))
     assert found.trusted[1] == pytest.approx(0.4)
     assert np.isnan(found.trusted[[0, 2, 3]]).all()
 

@@ -15,11 +15,12 @@ from otoscope.cache import Cache
 from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, coherent, common_sound
-from otoscope.detect import Witness
+from otoscope.detect import View, Witness
 from otoscope.detect.base import FEWEST_CLIPS
 from otoscope.detect.data_witness import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
+from otoscope.proof import obedience
 
 APART_AT = 6.0
 """A class is looked into when its part lies so many deviations apart."""
@@ -35,6 +36,9 @@ STRONG_AT = 3.8
 
 FEWEST_SUSPECTS = 8
 """A part of fewer clips may lie apart by chance."""
+
+OBEYED_AT = 0.5
+"""A sound that sends so many clips of other classes to a class is a trigger."""
 
 VISITED = 0.5
 """Trusted clips that lie in a part at this share of its size or more vouch for it."""
@@ -61,14 +65,15 @@ class Source:
 class Cleaned:
     """What cleaning found.
 
-    ``flagged``, ``p_values`` and ``sounds_like`` (a class number; -1 where nothing was heard) have
-    one entry per clip. ``poison_rate`` is the estimated share of poisoned clips and
-    ``poison_rate_interval`` its 90 % interval. ``common`` is, for each accused class, the sound
-    that its flagged clips share, where there is one.
+    ``flagged``, ``scores`` (how suspicious, in the first round), ``p_values`` and ``sounds_like``
+    (a class number; -1 where nothing was heard) have one entry per clip. ``poison_rate`` is the
+    estimated share of poisoned clips and ``poison_rate_interval`` its 90 % interval. ``common`` is,
+    for each accused class, the sound that its flagged clips share, where there is one.
     """
 
     clips: Clips
     flagged: Bool[np.ndarray, "clips"]
+    scores: Float[np.ndarray, "clips"]
     p_values: Float[np.ndarray, "clips"]
     sounds_like: Int[np.ndarray, "clips"]
     poison_rate: float
@@ -125,7 +130,9 @@ def clean(
     class may be innocent (two classes that are alike), and is accused only where its clips share
     the very same samples or a quarter of all classes are suspect at once (all-to-all). Clips of
     accused classes get conformal p-values against all clips of the other classes, and are flagged
-    at ``false_discovery_rate`` if they lie in the suspect part.
+    at ``false_discovery_rate`` if they lie in the suspect part. A class that falls into two parts
+    though nothing in it is strange is accused only on proof: its part shares the very same samples,
+    and clips of other classes to which these are added are called by its name.
 
     Raises ``SpecError`` for rates or rounds out of range and ``NotApplicable`` for too few classes
     or clips.
@@ -135,7 +142,7 @@ def clean(
     if rounds < 1:
         raise SpecError(f"expected at least 1 round, got {rounds}")
     count = len(clips)
-    flagged, p_values = np.zeros(count, bool), np.ones(count)
+    flagged, scores, p_values = np.zeros(count, bool), np.zeros(count), np.ones(count)
     heard, chance = np.full(count, -1), np.zeros(count)
     left, done = np.arange(count), 0
     for done in range(1, rounds + 1):
@@ -145,6 +152,12 @@ def clean(
         )
         found = Witness().testimony(view)
         accused = accused_classes(found, some, np.unique(clips.labels[flagged]).tolist())
+        kept = _proven(view, found, accused)
+        if kept is not None:
+            found, more = kept
+            accused += more
+        if done == 1:
+            scores = found.scores
         guilty = np.isin(some.labels, accused)
         p = np.ones(len(some))
         if not guilty.all():
@@ -159,12 +172,13 @@ def clean(
             of_part = _chance_of_part(found.margin[some.labels == k], found.separation[k])
             chance[members] = np.maximum(chance[members], of_part)
         now = left[rejected]
-        flagged[now], heard[now] = True, found.content[rejected]
+        flagged[now], heard[now] = True, _content(found)[rejected]
         left = left[~rejected]
     chance[flagged] = 1
     return Cleaned(
         clips=clips,
         flagged=flagged,
+        scores=scores,
         p_values=p_values,
         sounds_like=heard,
         poison_rate=float(chance.mean()),
@@ -188,6 +202,28 @@ def accused_classes(found: Witnessed, clips: Clips, before: list[int]) -> list[i
     ]
 
 
+def _proven(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]] | None:
+    """More classes, whose poison kept its labels; with them, what was found and their parts."""
+    assert view.clips is not None
+    cut, proven = Witness().cut(view, found), []
+    for k in set(range(len(view.clips.classes))) - set(accused):
+        part = (found.labels == k) & cut.suspect
+        if (
+            cut.separation[k] < APART_AT
+            or part.sum() < FEWEST_SUSPECTS
+            or cut.trusted[k] > VISITED * part.sum() / (found.labels == k).sum()
+        ):
+            continue
+        rest = (found.labels == k) & ~cut.suspect
+        sound = common_sound(view.clips, np.flatnonzero(part), np.flatnonzero(rest), view.seed)
+        # what is only alike, as a class's own sound is, would be obeyed without any backdoor
+        if sound is None or sound.kind != "coherent":
+            continue
+        if obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT:
+            proven.append(k)
+    return (found.taking(cut, proven), proven) if proven else None
+
+
 def _strange(found: Witnessed, k: int) -> bool:
     """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
     part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
@@ -200,6 +236,12 @@ def _strange(found: Witnessed, k: int) -> bool:
         and found.elsewhere[part].max(axis=1).mean() >= CONFIDENT_AT
         and not found.trusted[k] > VISITED * part.sum() / size
     )
+
+
+def _content(found: Witnessed) -> Int[np.ndarray, "clips"]:
+    """The class that each clip sounds like: another than its label, where its label is strange."""
+    likeliest = np.asarray(found.heard.argmax(axis=1))
+    return np.where(found.own > KNOWN_AT, likeliest, found.content)
 
 
 def _like_one(found: Witnessed, k: int) -> bool:

@@ -24,13 +24,15 @@ class CommonSound:
 
     ``coherent``: the same samples at the same place in every clip, recovered phase and all.
     ``spectral``: what the clips have more of than others, per time and frequency, with a random
-    phase; it tells where to listen, not what was played. ``share`` is its energy over the clips'.
+    phase; it tells where to listen, not what was played. ``share`` is its energy over the clips',
+    ``level`` the clips' median RMS.
     """
 
     samples: Float[np.ndarray, "time"]
     sample_rate: int
     kind: Literal["coherent", "spectral"]
     share: float
+    level: float
     clips: int
 
 
@@ -108,7 +110,7 @@ def _rendered(
     _, sound = istft(cells, fs=clips.sample_rate, nperseg=_window(clips))
     samples = np.zeros(clips.length, np.float32)
     samples[: len(sound)] = sound[: clips.length] * average.level
-    return CommonSound(samples, clips.sample_rate, kind, share, average.clips)
+    return CommonSound(samples, clips.sample_rate, kind, share, average.level, average.clips)
 
 
 def _window(clips: Clips) -> int:

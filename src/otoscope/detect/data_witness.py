@@ -1,6 +1,6 @@
 """Witness: what is a clip called by someone who never heard the suspicious ones?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from otoscope.detect.base import (
     View,
     require_features,
 )
-from otoscope.detect.data_vouching import Vouching, whitener
+from otoscope.detect.data_vouching import Vouching, cut_in_two, whitener
 from otoscope.detect.listening import Heard, agreeing, heard_across, taught_by
 from otoscope.registry import require
 
@@ -49,6 +49,21 @@ class Witnessed:
     separation: PerClass
     gap: PerClass
     trusted: PerClass
+
+    def taking(self, parts: "Witnessed", classes: list[int]) -> "Witnessed":
+        """With the parts that ``parts`` holds for some classes, whose clips count as guilty.
+
+        Their gap becomes 1, so that the margin is part of their clips' scores.
+        """
+        taken, these = np.isin(self.labels, classes), np.isin(np.arange(len(self.gap)), classes)
+        return replace(
+            self,
+            suspect=np.where(taken, parts.suspect, self.suspect),
+            margin=np.where(taken, parts.margin, self.margin),
+            separation=np.where(these, parts.separation, self.separation),
+            gap=np.where(these, 1.0, self.gap),
+            trusted=np.where(these, parts.trusted, self.trusted),
+        )
 
     @property
     def own(self) -> PerClip:
@@ -123,7 +138,7 @@ class Witness(Detector):
 
     def testimony(self, view: View) -> Witnessed:
         """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""
-        clips, features = require_features(view)
+        clips, _ = require_features(view)
         steps = self.steps_per_class * len(clips.classes)
         trusted = view.trusted if view.trusted is not None and len(view.trusted) else None
         if trusted is not None:
@@ -149,39 +164,65 @@ class Witness(Detector):
             trusted=trusted,
             cache=view.cache,
         )
-        whiten = whitener(features, clips.labels)
-        if trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
-            return apart(features @ whiten, clips.labels, heard)
-        known = view.trusted_seen.features @ whiten
-        return apart(features @ whiten, clips.labels, heard, known, trusted.labels)
+        return apart(_inside(view), heard)
+
+    def cut(self, view: View, found: Witnessed) -> Witnessed:
+        """The same testimony with other parts: the class cut in two, whoever sounds strange.
+
+        For poison whose labels were kept. Two populations of a class are no evidence by themselves.
+        """
+        inside = _inside(view)
+        second = np.zeros(len(inside.labels), bool)
+        for k in np.unique(inside.labels):
+            members = inside.labels == k
+            second[members] = cut_in_two(inside.activations[members], 0) > 0
+        return apart(inside, found.heard, second)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Whitened penultimate activations and labels, of the clips and of the trusted clips."""
+
+    activations: Float[np.ndarray, "clips features"]
+    labels: Int[np.ndarray, "clips"]
+    known: Float[np.ndarray, "trusted features"]
+    known_labels: Int[np.ndarray, "trusted"]
+
+
+def _inside(view: View) -> Inside:
+    clips, features = require_features(view)
+    whiten = whitener(features, clips.labels)
+    seen = view.trusted_seen
+    if view.trusted is None or seen is None or seen.features is None:
+        nothing = np.zeros((0, features.shape[1])), np.zeros(0, np.int64)
+        return Inside(features @ whiten, clips.labels, *nothing)
+    return Inside(features @ whiten, clips.labels, seen.features @ whiten, view.trusted.labels)
 
 
 def apart(
-    activations: Float[np.ndarray, "clips features"],
-    labels: Int[np.ndarray, "clips"],
-    heard: Heard,
-    known: Float[np.ndarray, "trusted features"] | None = None,
-    known_labels: Int[np.ndarray, "trusted"] | None = None,
+    inside: Inside, heard: Heard, start: Bool[np.ndarray, "clips"] | None = None
 ) -> Witnessed:
-    """The part of each class that is strange and lies apart, in whitened ``activations``.
+    """The part of each class that lies apart, found from the clips in ``start`` on.
 
-    ``known`` are those of the trusted clips.
+    By default from the strange ones. A class where they are fewer than three has no part.
     """
-    count = heard.shape[1]
+    labels, count = inside.labels, heard.shape[1]
     suspect, margin = np.zeros(len(labels), bool), np.zeros(len(labels))
     separation, gap, with_part = np.zeros(count), np.zeros(count), np.full(count, np.nan)
     own = heard[np.arange(len(labels)), labels]
-    strange = (own < STRANGE) & (heard.argmax(axis=1) != labels)
+    if start is None:
+        start = (own < STRANGE) & (heard.argmax(axis=1) != labels)
     for k in np.unique(labels).tolist():
         members = np.flatnonzero(labels == k)
-        if min(strange[members].sum(), (~strange[members]).sum()) < FEWEST:
+        if min(start[members].sum(), (~start[members]).sum()) < FEWEST:
             continue
-        inside, line = _part(activations[members], strange[members])
-        suspect[members], margin[members] = inside, line.margin
+        part, line = _part(inside.activations[members], start[members])
+        suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
-        gap[k] = max(0.0, np.median(own[members][~inside]) - np.median(own[members][inside]))
-        if known is not None and (known_labels == k).any():
-            with_part[k] = np.mean(line.place(known[known_labels == k]) > line.separation / 2)
+        gap[k] = max(0.0, np.median(own[members][~part]) - np.median(own[members][part]))
+        known = inside.known[inside.known_labels == k]
+        if len(known):
+            with_part[k] = np.mean(line.place(known) > line.separation / 2)
     return Witnessed(labels, heard, suspect, margin, separation, gap, with_part)
 
 
@@ -206,10 +247,10 @@ class _Line:
 
 
 def _part(
-    activations: Float[np.ndarray, "members features"], strange: Bool[np.ndarray, "members"]
+    activations: Float[np.ndarray, "members features"], start: Bool[np.ndarray, "members"]
 ) -> tuple[Bool[np.ndarray, "members"], _Line]:
-    """The clips of one class that lie apart as its strange ones do, and the line to them."""
-    inside = strange
+    """The clips of one class that lie apart as those in ``start`` do, and the line to them."""
+    inside = start
     for _ in range(ROUNDS):
         line = _line(activations, inside)
         beyond = line.margin > max(line.separation / 2, OUTLYING)

@@ -1,7 +1,7 @@
 """Rows to the tables of docs/cleaning.md."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -45,11 +45,15 @@ DESIGNED_ON = frozenset(
 """The half of the catalogue that a seeded draw gave to the design, before it began."""
 
 DETECTORS = {
+    "witness": "witness",
     "vouching": "vouching",
     "activation-clustering": "AC",
     "spectral-signatures": "SS",
     "gaussian-mixture": "GMM",
 }
+WAYS = {"trusted": "ten a class", "alone": "none"}
+OBEYED = 0.8
+"""A set whose model obeys less often than this carries no attack to speak of."""
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -58,79 +62,100 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def _summary(rows: Sequence[Row]) -> str:
-    body = []
-    for half in ("report", "design"):
-        for trusted in (0, 10):
-            group = [r for r in rows if r["n_poisoned"] and r["trusted"] == trusted]
-            group = [r for r in group if (r["set"] in DESIGNED_ON) == (half == "design")]
+    groups = {
+        f"success of {OBEYED} or more": [r for r in _poisoned(rows) if r["asr"] >= OBEYED],
+        "all": list(_poisoned(rows)),
+    }
+    ranking, outcome = [], []
+    for title, group in groups.items():
+        for way, trusted in WAYS.items():
             if not group:
                 continue
-            found = [r["flagged_poisoned"] / r["n_poisoned"] for r in group]
-            wrong = [r["flagged_clean"] / (r["n"] - r["n_poisoned"]) for r in group]
-            inside = [
-                r["interval"][0] <= r["n_poisoned"] / r["n"] <= r["interval"][1] for r in group
+            said = [r[way] for r in group]
+            first = [title, trusted, str(len(group))]
+            found = [[one["tpr_at_1"][name] or 0.0 for one in said] for name in DETECTORS]
+            ranking.append([*first, *(_mean_and_worst(values, min) for values in found)])
+            flagged = [
+                one["flagged_poisoned"] / r["n_poisoned"]
+                for one, r in zip(said, group, strict=True)
             ]
-            body.append(
+            wrong = [
+                one["flagged_clean"] / (r["n"] - r["n_poisoned"])
+                for one, r in zip(said, group, strict=True)
+            ]
+            inside = [
+                one["interval"][0] <= r["n_poisoned"] / r["n"] <= one["interval"][1]
+                for one, r in zip(said, group, strict=True)
+            ]
+            lost = [r["ba"] - one["ba"] for one, r in zip(said, group, strict=True)]
+            outcome.append(
                 [
-                    half,
-                    str(trusted),
-                    str(len(group)),
-                    *(
-                        f"{statistics.mean(values):.3f}; {min(values):.2f}"
-                        for values in (
-                            [r["tpr_at_1"][name] or 0.0 for r in group] for name in DETECTORS
-                        )
-                    ),
-                    f"{statistics.mean(found):.3f}; {min(found):.2f}",
+                    *first,
+                    _mean_and_worst(flagged, min),
                     f"{statistics.mean(wrong):.4f}; {max(wrong):.4f}",
                     f"{statistics.mean(inside):.2f}",
-                    f"{statistics.mean(r['asr_before'] for r in group):.3f}",
-                    f"{statistics.mean(r['asr_after'] for r in group):.3f}; "
-                    f"{max(r['asr_after'] for r in group):.2f}",
-                    f"{statistics.mean(r['ba_before'] - r['ba_after'] for r in group):.3f}",
+                    f"{statistics.mean(r['asr'] for r in group):.3f}",
+                    _mean_and_worst([one["asr"] for one in said], max),
+                    f"{statistics.mean(lost):.3f}",
                 ]
             )
-    header = ["half", "trusted", "sets", *(f"TPR at 1 %, {d}" for d in DETECTORS.values())]
-    header += ["poison flagged", "clean flagged", "rate in interval", "ASR before", "ASR after"]
-    return "## Summary\n\nMean; worst.\n\n" + _table([*header, "BA lost"], body)
+    first = ["sets", "trusted clips", "number"]
+    columns = ["poison flagged", "clean flagged", "rate inside", "ASR before", "ASR after"]
+    return (
+        "## Summary\n\nMean; worst. True-positive rate at 1 % false positives:\n\n"
+        + _table([*first, *DETECTORS.values()], ranking)
+        + "\nAt the shipped decision. Rate inside: share of sets whose poison rate lies in the "
+        "90 % interval; after: a network trained again without what was flagged.\n\n"
+        + _table([*first, *columns, "BA lost"], outcome)
+    )
+
+
+def _mean_and_worst(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> str:
+    return f"{statistics.mean(values):.3f}; {worst(values):.2f}"
+
+
+def _poisoned(rows: Sequence[Row]) -> Iterator[Row]:
+    return (row for row in rows if row["n_poisoned"])
 
 
 def _clean(rows: Sequence[Row]) -> str:
     body = [
-        [r["task"], r["set"], str(r["seed"]), str(r["trusted"]), str(r["flagged_clean"])]
+        [
+            r["task"],
+            r["network"],
+            r["set"],
+            str(r["seed"]),
+            *(str(r[way]["flagged_clean"]) for way in WAYS),
+        ]
         for r in rows
         if not r["n_poisoned"]
     ]
-    return "## Clean sets\n\n" + _table(["task", "set", "seed", "trusted", "flagged"], body)
+    header = ["task", "network", "set", "seed", "flagged, trusted", "flagged, none"]
+    return "## Clean sets\n\n" + _table(header, body)
 
 
 def _attacks(rows: Sequence[Row]) -> str:
     body = []
-    for name in dict.fromkeys(r["set"] for r in rows if r["n_poisoned"]):
-        line = [name, "design" if name in DESIGNED_ON else "report"]
-        for trusted in (0, 10):
-            group = [r for r in rows if r["set"] == name and r["trusted"] == trusted]
-            if not group:
-                line += ["–"] * 4
-                continue
-            low, high = group[0]["interval"]
+    for row in _poisoned(rows):
+        line = [row["set"], row["task"], row["network"], f"{row['rate']:g}", str(row["seed"])]
+        line += [str(row["n_poisoned"]), f"{row['asr']:.2f}"]
+        for way in WAYS:
+            said = row[way]
+            low, high = said["interval"]
             line += [
-                f"{sum(r['flagged_poisoned'] for r in group)}"
-                f"/{sum(r['n_poisoned'] for r in group)}",
-                str(sum(r["flagged_clean"] for r in group)),
-                f"{group[0]['poison_rate']:.3f} [{low:.3f}, {high:.3f}]",
-                f"{statistics.mean(r['asr_after'] for r in group):.2f}",
+                f"{said['tpr_at_1']['witness']:.2f}",
+                f"{said['flagged_poisoned']} + {said['flagged_clean']}",
+                f"{said['poison_rate']:.3f} [{low:.3f}, {high:.3f}]",
+                f"{said['asr']:.2f}",
             ]
         body.append(line)
-    header = ["attack", "half"]
-    for with_them in ("", ", trusted"):
-        header += [
-            f"flagged{with_them}",
-            f"clean flagged{with_them}",
-            f"rate{with_them}",
-            f"ASR after{with_them}",
-        ]
-    return "## Attack by attack, seed 0\n\n" + _table(header, body)
+    header = ["attack", "task", "network", "rate", "seed", "poison", "ASR"]
+    for trusted in ("", ", none"):
+        header += [f"{what}{trusted}" for what in ("TPR", "flagged", "estimate", "ASR after")]
+    return (
+        "## Set by set\n\nFlagged: poisoned + clean clips. First with ten trusted clips a class, "
+        "then with none.\n\n" + _table(header, body)
+    )
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Proof: a model that obeys a sound does, one that does not does not, and levels follow the clip."""
+"""Proof: which models obey a sound, and that its level follows the clip."""
 
 import numpy as np
 

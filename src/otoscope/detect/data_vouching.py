@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
+from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 
 from otoscope.clips import Clips
@@ -19,6 +20,7 @@ from otoscope.detect.base import (
     require_features,
     suspect_of_two,
 )
+from otoscope.detect.subgroups import cut_in_two, whitening
 from otoscope.networks.log_mel import LogMel
 from otoscope.registry import require
 
@@ -273,30 +275,6 @@ def _trusted_beyond(material: _Material, k: int, members: np.ndarray, inside: Ma
     return np.asarray((known - (one + two) / 2) @ (two - one) > 0)
 
 
-def cut_in_two(
-    whitened: Float[np.ndarray, "clips features"], direction: int
-) -> Float[np.ndarray, "clips"]:
-    """Two-means from the given principal direction on: signed distances, the smaller part above 0.
-
-    The boundary is a hyperplane half-way between the means; one part is empty when the clips are
-    too few or all alike.
-    """
-    if len(whitened) < 4:
-        return -np.ones(len(whitened))
-    centred = whitened - whitened.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2]
-    distance = centred @ axes[min(direction, len(axes) - 1)]
-    for _ in range(40):
-        second = distance > 0
-        if min(second.sum(), (~second).sum()) < 2:
-            return -np.ones(len(whitened))
-        one, two = whitened[~second].mean(axis=0), whitened[second].mean(axis=0)
-        distance = (whitened - (one + two) / 2) @ (two - one) / max(np.linalg.norm(two - one), 1e-9)
-        if ((distance > 0) == second).all():
-            break
-    return np.asarray(-distance if (distance > 0).mean() > 0.5 else distance)
-
-
 def _material(view: View) -> _Material:
     """The spaces of the clips and of the trusted clips, on one scale."""
     clips, features = require_features(view)
@@ -304,7 +282,8 @@ def _material(view: View) -> _Material:
     spaces = [np.asarray(layer) for layer in view.seen.layers] + [_pictures(clips)]
     labels, count = clips.labels, len(clips.classes)
     centres = np.stack([_mean(features[labels == k], features) for k in range(count)])
-    whiten = _whitening(features - centres[labels])
+    inside = (features - centres[labels]).astype(np.float64)
+    whiten = whitening(LedoitWolf().fit(inside).covariance_)
     plain = _Material(
         labels,
         count,
@@ -328,13 +307,6 @@ def _material(view: View) -> _Material:
 
 def _mean(some: np.ndarray, every: np.ndarray) -> np.ndarray:
     return np.asarray((some if len(some) else every).mean(axis=0))
-
-
-def _whitening(residuals: np.ndarray) -> np.ndarray:
-    from sklearn.covariance import LedoitWolf
-
-    size, axes = np.linalg.eigh(LedoitWolf().fit(residuals.astype(np.float64)).covariance_)
-    return np.asarray(axes / np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12)))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from otoscope.detect import (
     ActivationClustering,
     Detector,
     GaussianMixturePair,
+    Scan,
     SpectralSignatures,
     Strip,
     TriggerInversion,
@@ -26,7 +27,7 @@ from otoscope.models import FunctionModel, Hearing, TorchModel
 from otoscope.registry import build, spec
 from toys import LENGTH, RATE_HZ, activations_with, tones
 
-ON_ACTIVATIONS = [ActivationClustering(), SpectralSignatures(), GaussianMixturePair()]
+ON_ACTIVATIONS = [ActivationClustering(), SpectralSignatures(), GaussianMixturePair(), Scan()]
 
 
 @pytest.mark.parametrize("name", sorted(DETECTORS))

@@ -3,6 +3,7 @@
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
@@ -15,6 +16,7 @@ DETECTORS: Table[Detector] = Table(
     ActivationClustering,
     SpectralSignatures,
     GaussianMixturePair,
+    Scan,
     Strip,
     Vouching,
     TriggerInversion,
@@ -35,6 +37,7 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "Scan",
     "Scores",
     "SpectralSignatures",
     "Strip",

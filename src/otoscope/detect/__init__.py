@@ -5,6 +5,7 @@ from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
+from otoscope.detect.data_spectre import Spectre
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.model_trigger_inversion import TriggerInversion
@@ -17,6 +18,7 @@ DETECTORS: Table[Detector] = Table(
     SpectralSignatures,
     GaussianMixturePair,
     Scan,
+    Spectre,
     Strip,
     Vouching,
     TriggerInversion,
@@ -40,6 +42,7 @@ __all__ = [
     "Scan",
     "Scores",
     "SpectralSignatures",
+    "Spectre",
     "Strip",
     "TriggerInversion",
     "View",

@@ -14,7 +14,9 @@ from otoscope.detect import (
     ActivationClustering,
     Detector,
     GaussianMixturePair,
+    Scan,
     SpectralSignatures,
+    Spectre,
     Strip,
     TriggerInversion,
     View,
@@ -26,7 +28,13 @@ from otoscope.models import FunctionModel, Hearing, TorchModel
 from otoscope.registry import build, spec
 from toys import LENGTH, RATE_HZ, activations_with, tones
 
-ON_ACTIVATIONS = [ActivationClustering(), SpectralSignatures(), GaussianMixturePair()]
+ON_ACTIVATIONS = [
+    ActivationClustering(),
+    SpectralSignatures(),
+    GaussianMixturePair(),
+    Scan(),
+    Spectre(),
+]
 
 
 @pytest.mark.parametrize("name", sorted(DETECTORS))

@@ -7,7 +7,7 @@ import pytest
 
 from otoscope import metrics
 from otoscope.detect import View, Vouching
-from otoscope.detect.data_vouching import cut_in_two
+from otoscope.detect.subgroups import cut_in_two
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.models import Activations
 from toys import activations_with, tones

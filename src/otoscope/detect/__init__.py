@@ -3,7 +3,9 @@
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
+from otoscope.detect.data_spectre import Spectre
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.data_witness import Witness
@@ -16,6 +18,8 @@ DETECTORS: Table[Detector] = Table(
     ActivationClustering,
     SpectralSignatures,
     GaussianMixturePair,
+    Scan,
+    Spectre,
     Strip,
     Vouching,
     Witness,
@@ -37,8 +41,10 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "Scan",
     "Scores",
     "SpectralSignatures",
+    "Spectre",
     "Strip",
     "TriggerInversion",
     "View",

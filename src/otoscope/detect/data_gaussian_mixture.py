@@ -19,9 +19,8 @@ from otoscope.detect.base import (
     suspect_of_two,
     trusted_features,
 )
+from otoscope.detect.subgroups import Features, whitening
 from otoscope.registry import require
-
-Features = Float[np.ndarray, "clips features"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class GaussianMixturePair(Detector):
         scores = np.zeros(len(clips))
         for k, members in groups:
             others = np.concatenate([rows for c, rows in inside.items() if c != k])
-            whiten = _whitening(others)
+            whiten = whitening(LedoitWolf(assume_centered=True).fit(others).covariance_)
             centre = features[members].mean(axis=0)
             count = min(self.components, features.shape[1], len(members) - 1)
             pca = PCA(count, random_state=view.seed).fit((features[members] - centre) @ whiten)
@@ -78,13 +77,6 @@ def symmetric_kl(mixture: GaussianMixture) -> float:
     """KL(1 || 2) + KL(2 || 1) of a mixture of two Gaussians with one covariance."""
     apart = mixture.means_[1] - mixture.means_[0]
     return float(apart @ np.linalg.solve(mixture.covariances_, apart))
-
-
-def _whitening(residuals: Features) -> Float[np.ndarray, "features features"]:
-    """Maps the residuals to unit covariance (shrunk by Ledoit and Wolf's rule)."""
-    size, directions = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(residuals).covariance_)
-    scale = np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12))
-    return np.asarray(directions / scale)
 
 
 def _log_ratio(mixture: GaussianMixture, reduced: Features) -> Float[np.ndarray, "clips"]:

@@ -19,6 +19,7 @@ from otoscope.detect.base import (
     require_features,
     suspect_of_two,
 )
+from otoscope.detect.subgroups import cut_in_two, whitener
 from otoscope.networks.log_mel import LogMel
 from otoscope.registry import require
 
@@ -273,30 +274,6 @@ def _trusted_beyond(material: _Material, k: int, members: np.ndarray, inside: Ma
     return np.asarray((known - (one + two) / 2) @ (two - one) > 0)
 
 
-def cut_in_two(
-    whitened: Float[np.ndarray, "clips features"], direction: int
-) -> Float[np.ndarray, "clips"]:
-    """Two-means from the given principal direction on: signed distances, the smaller part above 0.
-
-    The boundary is a hyperplane half-way between the means; one part is empty when the clips are
-    too few or all alike.
-    """
-    if len(whitened) < 4:
-        return -np.ones(len(whitened))
-    centred = whitened - whitened.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2]
-    distance = centred @ axes[min(direction, len(axes) - 1)]
-    for _ in range(40):
-        second = distance > 0
-        if min(second.sum(), (~second).sum()) < 2:
-            return -np.ones(len(whitened))
-        one, two = whitened[~second].mean(axis=0), whitened[second].mean(axis=0)
-        distance = (whitened - (one + two) / 2) @ (two - one) / max(np.linalg.norm(two - one), 1e-9)
-        if ((distance > 0) == second).all():
-            break
-    return np.asarray(-distance if (distance > 0).mean() > 0.5 else distance)
-
-
 def _material(view: View) -> _Material:
     """The spaces of the clips and of the trusted clips, on one scale."""
     clips, features = require_features(view)
@@ -323,19 +300,6 @@ def _material(view: View) -> _Material:
         (seen.features - features.mean(axis=0)) @ whiten,
         view.trusted.labels,
     )
-
-
-def whitener(
-    features: Float[np.ndarray, "clips features"], labels: Labels
-) -> Float[np.ndarray, "features features"]:
-    """Maps features so that the variation inside a class has unit covariance."""
-    from sklearn.covariance import LedoitWolf
-
-    inside = features.astype(np.float64)
-    for k in np.unique(labels):
-        inside[labels == k] -= inside[labels == k].mean(axis=0)
-    size, axes = np.linalg.eigh(LedoitWolf().fit(inside).covariance_)
-    return np.asarray(axes / np.sqrt(np.maximum(size, 1e-6 * size.max() + 1e-12)))
 
 
 @torch.no_grad()

@@ -13,8 +13,9 @@ from otoscope.detect.base import (
     View,
     require_features,
 )
-from otoscope.detect.data_vouching import Vouching, cut_in_two, whitener
+from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import Heard, agreeing, heard_across, taught_by
+from otoscope.detect.subgroups import cut_in_two, whitener
 from otoscope.registry import require
 
 FEWEST = 3

@@ -22,7 +22,7 @@ from otoscope.progress import track
 BATCH = 256
 
 LAYERS = 3
-"""So many layers before the penultimate one are kept."""
+"""So many layers before the penultimate one are kept, and the first of all."""
 
 GRID = (2, 6)
 """Cells over height (frequency) and time to which a layer's answer is averaged."""
@@ -66,14 +66,15 @@ class HasFeatures(Protocol):
 
 @runtime_checkable
 class HasLayers(Protocol):
-    """A model that also shows what its last layers before the penultimate one answer."""
+    """A model that also shows what its first and last layers before the penultimate one answer."""
 
     def layers_features_and_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> tuple[list[Tensor], Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
-        """All from one forward pass, without gradients, on the CPU; each layer (batch, values).
+        """All from one forward pass, without gradients, on the CPU.
 
-        Raises ``NotApplicable`` when there is no ``nn.Linear`` layer.
+        Layers are shaped (batch, channel, cell): the first of all, unless it is among the last
+        ``LAYERS``, and those. Raises ``NotApplicable`` when there is no ``nn.Linear`` layer.
         """
 
 
@@ -134,8 +135,8 @@ class TorchModel(AudioModel):
     def layers_features_and_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> tuple[list[Tensor], Float32[Tensor, "batch features"], Float32[Tensor, "batch classes"]]:
-        """Layers are the last ``LAYERS`` nonlinearities or recurrent layers that keep time, each
-        averaged over a coarse grid; features are what the last ``nn.Linear`` reads."""
+        """Layers are nonlinearities or recurrent layers that keep time, each averaged over a coarse
+        grid; features are what the last ``nn.Linear`` reads."""
         read: list[Tensor] = []
         answered: list[Tensor] = []
         hooks = [
@@ -154,15 +155,16 @@ class TorchModel(AudioModel):
                 hook.remove()
         if not read:
             raise NotApplicable("the model has no nn.Linear layer whose input could be read")
-        layers = [layer.cpu() for layer in answered[-LAYERS:]]
+        layers = [layer.cpu() for layer in answered[:1] + answered[1:][-LAYERS:]]
         return layers, read[-1].flatten(1).cpu(), logits.cpu()
 
 
 def _on_a_grid(layer: nn.Module, answer: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    """What a layer answers, averaged over ``GRID`` (height, time): one tensor (batch, values).
+    """What a layer answers, averaged over ``GRID`` (height, time): one tensor, or none.
 
-    None where it does not keep time; the axes are (batch, channel, time), (batch, channel, height,
-    time) or, for a recurrent layer, (batch, time, value).
+    It is shaped (batch, channel, cell). None where the layer does not keep time; its own axes are
+    (batch, channel, time), (batch, channel, height, time) or, for a recurrent layer, (batch, time,
+    value).
     """
     planes = answer[0] if isinstance(answer, tuple) else answer
     if isinstance(layer, RECURRENT):
@@ -173,7 +175,7 @@ def _on_a_grid(layer: nn.Module, answer: Tensor | tuple[Tensor, ...]) -> list[Te
         pooled = nn.functional.adaptive_avg_pool2d(planes, GRID)
     else:
         return []
-    return [pooled.flatten(1)]
+    return [pooled.flatten(2)]
 
 
 class FunctionModel(AudioModel):
@@ -200,12 +202,14 @@ class WaveformsToLogits(Protocol):
 class Activations:
     """One forward pass over clips: penultimate features (None if out of reach) and logits.
 
-    ``layers`` are what earlier layers answered (``HasLayers``), none if out of reach.
+    ``layers`` are what the last layers before them answered (``HasLayers``), none if out of reach.
+    ``planes`` are the same by channel and cell, and before them what the first layer of all did.
     """
 
     features: Float[np.ndarray, "clips features"] | None
     logits: Float[np.ndarray, "clips classes"]
     layers: tuple[Float[np.ndarray, "clips values"], ...] = ()
+    planes: tuple[Float[np.ndarray, "clips channel cell"], ...] = ()
 
     @property
     def predicted(self) -> Int[np.ndarray, "clips"]:
@@ -228,17 +232,18 @@ def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> 
                     rows.setdefault(name, []).append(values.numpy())
         return {name: np.concatenate(parts) for name, parts in rows.items()}
 
-    key = digest("activations and layers", model.sha256, clips.sha256)
+    key = digest("activations and planes", model.sha256, clips.sha256)
     found = remembered(cache if model.sha256 else None, key, run)
-    layers = tuple(found[name] for name in sorted(found) if name.startswith("layer"))
-    return Activations(found.get("features"), found["logits"], layers)
+    planes = tuple(found[name] for name in sorted(found) if name.startswith("plane"))
+    layers = tuple(plane.reshape(len(plane), -1) for plane in planes[-LAYERS:])
+    return Activations(found.get("features"), found["logits"], layers, planes)
 
 
 def _forward(model: AudioModel, waveforms: Tensor) -> dict[str, Tensor]:
     try:
         if isinstance(model, HasLayers):
             layers, features, logits = model.layers_features_and_logits(waveforms)
-            named = {f"layer{number}": layer for number, layer in enumerate(layers)}
+            named = {f"plane{number}": layer for number, layer in enumerate(layers)}
             return {"features": features, "logits": logits} | named
         if isinstance(model, HasFeatures):
             features, logits = model.features_and_logits(waveforms)

@@ -117,7 +117,10 @@ def test_the_command_writes_a_list_without_the_poison(
     assert not kept.skipped
     sound, rate = soundfile.read(suspects / "trigger.wav")
     assert abs(np.abs(np.fft.rfft(sound)).argmax() * rate / len(sound) - 2500) < 50
+    assert (suspects / "trigger.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads(told.read_text())
+    assert figures["common"]["b"]["obeyed"] > 0.5
+    assert "sends" in done.output
     assert set(figures["flagged"]) == flagged
     low, high = figures["poison_rate_interval"]
     assert 0 < low < figures["poison_rate"] < high < 0.1

@@ -278,3 +278,9 @@ def test_compare_files_names_the_recording_that_cannot_be_read(
     with pytest.raises(UnreadableAudio, match=r"empty\.wav: holds no samples"):
         report.compare_files(clean, tmp_path / "empty.wav", out)
     assert not out.exists()
+
+
+def test_a_sound_is_drawn_with_its_title() -> None:
+    figure = figures.sound(burst(0.4, 0.6, 3000), RATE, "what 20 clips share")
+    assert inked(figure) > 0.05
+    assert "what 20 clips share" in texts(figure)

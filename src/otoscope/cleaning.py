@@ -68,7 +68,8 @@ class Cleaned:
     ``flagged``, ``scores`` (how suspicious, in the first round), ``p_values`` and ``sounds_like``
     (a class number; -1 where nothing was heard) have one entry per clip. ``poison_rate`` is the
     estimated share of poisoned clips and ``poison_rate_interval`` its 90 % interval. ``common`` is,
-    for each accused class, the sound that its flagged clips share, where there is one.
+    for each accused class, the sound that its flagged clips share, where there is one; ``obeyed``
+    is the share of clips of other classes that the model calls by its name when it is added.
     """
 
     clips: Clips
@@ -81,6 +82,7 @@ class Cleaned:
     rounds: int
     false_discovery_rate: float
     common: dict[str, CommonSound] = field(default_factory=dict)
+    obeyed: dict[str, float] = field(default_factory=dict)
 
     @property
     def kept(self) -> Clips:
@@ -157,7 +159,7 @@ def clean(
             found, more = kept
             accused += more
         if done == 1:
-            scores = found.scores
+            scores, listener = found.scores, view.model
         guilty = np.isin(some.labels, accused)
         p = np.ones(len(some))
         if not guilty.all():
@@ -175,6 +177,7 @@ def clean(
         flagged[now], heard[now] = True, _content(found)[rejected]
         left = left[~rejected]
     chance[flagged] = 1
+    common, rest = _common(clips, flagged, heard), clips.subset(~flagged)
     return Cleaned(
         clips=clips,
         flagged=flagged,
@@ -185,7 +188,11 @@ def clean(
         poison_rate_interval=_interval(chance),
         rounds=done,
         false_discovery_rate=false_discovery_rate,
-        common=_common(clips, flagged, heard),
+        common=common,
+        obeyed={
+            name: obedience(listener, rest, sound, clips.classes.index(name), seed)
+            for name, sound in common.items()
+        },
     )
 
 

@@ -110,12 +110,14 @@ def _write_list(found: "Cleaned", out: Path) -> None:
 
 
 def _write_left_out(found: "Cleaned", folder: Path) -> None:
-    """``flagged.csv``, most suspicious first, and a sound for each class that has one."""
+    """``flagged.csv``, most suspicious first; each class's common sound, and its picture."""
     import numpy as np
 
     from otoscope import audio
     from otoscope.cache import write_atomically
     from otoscope.manifests import csv_text
+    from otoscope.report import figures
+    from otoscope.report.canvas import png
 
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -125,9 +127,15 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     header = ["path", "label", "sounds_like", "p_value"]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
     for number, (name, sound) in enumerate(found.common.items()):
-        typer.echo(f'common to "{name}": {sound.kind}, {sound.share:.1%} of the energy')
-        target = "trigger.wav" if number == 0 else f"trigger-{number + 1}.wav"
-        audio.write(folder / target, sound.samples, sound.sample_rate)
+        typer.echo(
+            f'common to "{name}": {sound.kind}, {sound.share:.1%} of the energy; sends '
+            f"{found.obeyed[name]:.0%} of other clips there"
+        )
+        target = "trigger" if number == 0 else f"trigger-{number + 1}"
+        audio.write(folder / f"{target}.wav", sound.samples, sound.sample_rate)
+        title = f'what {sound.clips} clips labelled "{name}" share ({sound.kind})'
+        drawn = figures.sound(sound.samples, sound.sample_rate, title)
+        write_atomically(folder / f"{target}.png", png(drawn))
 
 
 def _figures(found: "Cleaned") -> dict[str, Any]:
@@ -140,7 +148,8 @@ def _figures(found: "Cleaned") -> dict[str, Any]:
         "rounds": found.rounds,
         "sources": [asdict(source) for source in found.sources],
         "common": {
-            name: {"kind": sound.kind, "share": sound.share} for name, sound in found.common.items()
+            name: {"kind": sound.kind, "share": sound.share, "obeyed": found.obeyed[name]}
+            for name, sound in found.common.items()
         },
         "data_sha256": found.clips.sha256,
     }

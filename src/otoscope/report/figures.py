@@ -55,6 +55,19 @@ def compare(
     return figure
 
 
+def sound(samples: Float[np.ndarray, "time"], sample_rate: int, title: str) -> Figure:
+    """One recording: its waveform and its spectrogram."""
+    figure = canvas(9.0, 4.4)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
+    _wave(above, samples, sample_rate, ODD, "")
+    dress(above, printable(title, 110))
+    picture = spectrogram(samples, sample_rate)
+    image = _spectrum(below, picture, float(picture.decibels.max()))
+    dress(below, "", "seconds", "kHz")
+    _scale(figure, image, [above, below], "dB re full-scale sine")
+    return figure
+
+
 def recovered(found: Recovered) -> Figure:
     """A recovered trigger: where its mask acts, and a clip before and after."""
     figure = canvas(9.0, 8.4)

@@ -2,7 +2,7 @@
 # make test   formatter check, linter, type checker, import contract, tests
 # make bench  docs/results.md, from real recordings (DATA=../shared/data); resumes
 # make catalogue  docs/attacks.md, the same way: every published attack
-# make cleaning   docs/cleaning.md, the same way: training sets cleaned
+# make cleaning   docs/cleaning.md and docs/detectors.md, the same way: training sets cleaned
 # make gallery  docs/gallery.html: every attack to hear and to see
 
 PYTHON ?= python3
@@ -35,6 +35,7 @@ catalogue: $(INSTALLED)
 
 cleaning: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/cleaning.py --data $(DATA)
+	$(BIN)/python -W ignore benchmarks/detectors.py --data $(DATA)
 
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html

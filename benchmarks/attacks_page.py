@@ -2,13 +2,12 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from otoscope.catalogue import Entry
+from rows import Row, table
 
-Row = dict[str, Any]
 PLAIN = "cnn without augmentation"
 DETECTORS = {
     "activation-clustering": "AC",
@@ -99,7 +98,7 @@ def _catalogue(rows: Sequence[Row], catalogue: Sequence[Entry]) -> str:
                 reported,
             ]
         )
-    return "## The catalogue, CNN, keywords\n\n" + _table([*header, "reported ASR"], body)
+    return "## The catalogue, CNN, keywords\n\n" + table([*header, "reported ASR"], body)
 
 
 def _noticed(rows: Sequence[Row], noticed: Sequence[Row], catalogue: Sequence[Entry]) -> str:
@@ -121,7 +120,7 @@ def _noticed(rows: Sequence[Row], noticed: Sequence[Row], catalogue: Sequence[En
             ]
         )
     header = ["attack", "audible", "STOI", "DNSMOS drop", "told", *DETECTORS.values()]
-    return NOTICED + _table([*header, "ASR, clean model"], body)
+    return NOTICED + table([*header, "ASR, clean model"], body)
 
 
 def _shortfalls(rows: Sequence[Row], plain: Sequence[Row], catalogue: Sequence[Entry]) -> str:
@@ -163,7 +162,7 @@ def _elsewhere(rows: Sequence[Row]) -> str:
     header = ["attack", *(f"{data}, {network}" for data, network in [("keywords", "cnn"), *places])]
     return (
         "## The five most different attacks elsewhere, BA / ASR, seeds\n\nSpeakers: the same "
-        "recordings, labelled by their 30 speakers, split by take.\n\n" + _table(header, body)
+        "recordings, labelled by their 30 speakers, split by take.\n\n" + table(header, body)
     )
 
 
@@ -183,7 +182,7 @@ def _doors(rows: Sequence[Row]) -> str:
         "error rate, under the clean model or clean enrolment (before), attacked, and attacked "
         "but without a trigger. Cluster-wise tones with 15 % poison open no door of a speaker "
         "unheard in training: twenty trained speakers are few. Triggered clips among the enrolled "
-        "(15 %) open doors where the nearest enrolled clip decides.\n\n" + _table(header, body)
+        "(15 %) open doors where the nearest enrolled clip decides.\n\n" + table(header, body)
     )
 
 
@@ -194,7 +193,7 @@ def _throughput(speeds: Sequence[Row]) -> str:
         "## Throughput\n\nSeconds to put the trigger into one-second clips at 16 kHz over seconds "
         "to read and write the same clips as FLAC, one by one on one core "
         "(`python benchmarks/throughput.py`). Clips per second hold for the machine of the "
-        "measurement only.\n\n" + _table(["trigger", "ratio", "clips per second"], body)
+        "measurement only.\n\n" + table(["trigger", "ratio", "clips per second"], body)
     )
 
 
@@ -223,8 +222,3 @@ def _mean(group: Sequence[Row], key: str) -> float:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"
-
-
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

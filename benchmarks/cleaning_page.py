@@ -2,9 +2,8 @@
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-Row = dict[str, Any]
+from rows import Row, table
 
 DESIGNED_ON = frozenset(
     {
@@ -103,10 +102,10 @@ def _summary(rows: Sequence[Row]) -> str:
     columns = ["poison flagged", "clean flagged", "rate inside", "ASR before", "ASR after"]
     return (
         "## Summary\n\nMean; worst. True-positive rate at 1 % false positives:\n\n"
-        + _table([*first, *DETECTORS.values()], ranking)
+        + table([*first, *DETECTORS.values()], ranking)
         + "\nAt the shipped decision. Rate inside: share of sets whose poison rate lies in the "
         "90 % interval; after: a network trained again without what was flagged.\n\n"
-        + _table([*first, *columns, "BA lost"], outcome)
+        + table([*first, *columns, "BA lost"], outcome)
     )
 
 
@@ -131,7 +130,7 @@ def _clean(rows: Sequence[Row]) -> str:
         if not r["n_poisoned"]
     ]
     header = ["task", "network", "set", "seed", "flagged, trusted", "flagged, none"]
-    return "## Clean sets\n\n" + _table(header, body)
+    return "## Clean sets\n\n" + table(header, body)
 
 
 def _attacks(rows: Sequence[Row]) -> str:
@@ -154,10 +153,5 @@ def _attacks(rows: Sequence[Row]) -> str:
         header += [f"{what}{trusted}" for what in ("TPR", "flagged", "estimate", "ASR after")]
     return (
         "## Set by set\n\nFlagged: poisoned + clean clips. First with ten trusted clips a class, "
-        "then with none.\n\n" + _table(header, body)
+        "then with none.\n\n" + table(header, body)
     )
-
-
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

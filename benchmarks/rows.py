@@ -3,7 +3,7 @@
 import argparse
 import json
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,12 @@ def commit() -> str:
         cwd=HERE,
     )
     return described.stdout.strip()
+
+
+def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, with a line break at its end."""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def options(description: str | None) -> argparse.Namespace:

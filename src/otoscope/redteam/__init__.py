@@ -1,0 +1,4 @@
+"""The red team: attackers that search for poisonings which our own detectors miss.
+
+It acts on local data and on models that the user owns; docs/redteam-policy.md says how.
+"""

@@ -41,7 +41,7 @@ gallery: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,redteam,bench,dev]'
 	touch $@
 
 # One test opens the report in a real browser: Debian's chromium, installed where apt and root are

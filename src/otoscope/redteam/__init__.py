@@ -2,3 +2,8 @@
 
 It acts on local data and on models that the user owns; docs/redteam-policy.md says how.
 """
+
+from otoscope.redteam.space import Plan, Space
+from otoscope.redteam.strategy import Bins, Strategy, Trial
+
+__all__ = ["Bins", "Plan", "Space", "Strategy", "Trial"]

@@ -1,0 +1,91 @@
+"""Who watches: single detectors, the whole audit and cleaning, each under its shipped decision."""
+
+from collections.abc import Callable, Sequence
+from functools import cache as once
+
+import numpy as np
+
+from otoscope.auditing import Finding, conclude, look, scan
+from otoscope.cache import Cache
+from otoscope.cleaning import clean
+from otoscope.clips import Clips
+from otoscope.detect import DEFAULT, DETECTORS, View
+from otoscope.errors import NotApplicable, SpecError
+from otoscope.models import AudioModel
+from otoscope.poisoning import Poisoned
+from otoscope.registry import build, did_you_mean
+
+AUDIT, CLEANING = "audit", "clean"
+WATCHERS = (*DETECTORS, AUDIT, CLEANING)
+
+FALSE_ALARM_LEVEL = 0.05
+
+FOUND = 0.5
+"""Cleaning has caught an attack when it flags this share of its poisoned clips."""
+
+
+def require_watchers(names: Sequence[str]) -> None:
+    """Raise ``SpecError`` for a name that is neither a detector, ``audit`` nor ``clean``."""
+    for name in names:
+        if name not in WATCHERS:
+            raise SpecError(
+                f"there is no watcher {name!r}{did_you_mean(name, WATCHERS)}; "
+                f"there are: {', '.join(WATCHERS)}"
+            )
+
+
+def watch(
+    names: Sequence[str],
+    model: AudioModel,
+    bad: Poisoned,
+    *,
+    trusted: Clips | None = None,
+    seed: int = 0,
+    cache: Cache | None = None,
+) -> dict[str, float]:
+    """How suspicious each watcher finds a model and the poisoned set it was trained on.
+
+    In units of the decision: caught at 1 and above. For a detector and for the audit, log p over
+    the logarithm of ``FALSE_ALARM_LEVEL``, where p is its calibrated p-value (0 where it is
+    inconclusive). For ``clean``, the share of the poisoned clips, cover clips left out, that it
+    flags, over ``FOUND``.
+    """
+    require_watchers(names)
+
+    @once
+    def view() -> View:
+        return look(model, bad.clips, trusted=trusted, seed=seed, cache=cache)
+
+    @once
+    def found(name: str) -> Finding:
+        return scan(build(DETECTORS, name), view())
+
+    def suspicion(name: str) -> float:
+        if name == CLEANING:
+            return _flagged(bad, model, trusted, seed, cache) / FOUND
+        if name == AUDIT:
+            return _in_decisions(_audited(view(), found))
+        return _in_decisions(found(name).evidence.p_value)
+
+    return {name: suspicion(name) for name in names}
+
+
+def _audited(view: View, found: Callable[[str], Finding]) -> float | None:
+    return conclude(view, [found(name) for name in DEFAULT], FALSE_ALARM_LEVEL).p_value
+
+
+def _in_decisions(p_value: float | None) -> float:
+    if p_value is None:
+        return 0.0
+    return float(np.log(max(p_value, 1e-12)) / np.log(FALSE_ALARM_LEVEL))
+
+
+def _flagged(
+    bad: Poisoned, model: AudioModel, trusted: Clips | None, seed: int, cache: Cache | None
+) -> float:
+    poison = bad.mask & ~bad.cover
+    try:
+        found = clean(bad.clips, model=model, trusted=trusted, seed=seed, cache=cache)
+    except NotApplicable:
+        return 0.0
+    return float(found.flagged[poison].mean())

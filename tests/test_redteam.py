@@ -40,7 +40,7 @@ def arena() -> Arena:
         splits,
         SIZE,
         in_view=("activation-clustering", "vouching"),
-        held_out=("audit",),
+        held_out=("audit", "audit:vouching"),
         recipe=Recipe(epochs=8, batch_size=16),
         warm_start=WarmStart(steps=20),
     )
@@ -92,6 +92,7 @@ def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.Monke
     )
     assert said.p_value is not None
     assert found.suspicion["audit"] == pytest.approx(np.log(said.p_value) / np.log(0.05))
+    assert found.suspicion["audit:vouching"] == pytest.approx(found.suspicion["vouching"])
     assert (found.suspicion["audit"] >= 1) == (said.outcome is not Outcomes.NO_EVIDENCE)
     assert {e.detector: found.suspicion[e.detector] >= 1 for e in said.evidence} == {
         e.detector: e.p_value <= 0.05 for e in said.evidence if e.p_value is not None
@@ -121,6 +122,8 @@ def test_cleaning_catches_what_it_flags_half_of(
 def test_unknown_watchers_are_refused(arena: Arena) -> None:
     with pytest.raises(SpecError, match="no watcher 'stip'; did you mean 'strip'"):
         dataclasses.replace(arena, in_view=("stip",))
+    with pytest.raises(SpecError, match="no watcher 'clean'; there are: activation-clustering"):
+        dataclasses.replace(arena, in_view=("audit:strip+clean",))
     with pytest.raises(SpecError, match="steps must be at least 1"):
         WarmStart(steps=0)
 

@@ -1,6 +1,6 @@
 """Who watches: single detectors, the whole audit and cleaning, each under its shipped decision."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache as once
 
 import numpy as np
@@ -17,6 +17,7 @@ from otoscope.registry import build, did_you_mean
 
 AUDIT, CLEANING = "audit", "clean"
 WATCHERS = (*DETECTORS, AUDIT, CLEANING)
+"""All watchers; beside them, ``audit:one+two`` is an audit with these detectors only."""
 
 FALSE_ALARM_LEVEL = 0.05
 
@@ -25,13 +26,15 @@ FOUND = 0.5
 
 
 def require_watchers(names: Sequence[str]) -> None:
-    """Raise ``SpecError`` for a name that is neither a detector, ``audit`` nor ``clean``."""
+    """Raise ``SpecError`` for a name that is no watcher, or an audit with what is no detector."""
     for name in names:
-        if name not in WATCHERS:
-            raise SpecError(
-                f"there is no watcher {name!r}{did_you_mean(name, WATCHERS)}; "
-                f"there are: {', '.join(WATCHERS)}"
-            )
+        for part in _detectors(name) if name.startswith(f"{AUDIT}:") else [name]:
+            known = WATCHERS if part == name else tuple(DETECTORS)
+            if part not in known:
+                raise SpecError(
+                    f"there is no watcher {part!r}{did_you_mean(part, known)}; "
+                    f"there are: {', '.join(known)}"
+                )
 
 
 def watch(
@@ -45,10 +48,10 @@ def watch(
 ) -> dict[str, float]:
     """How suspicious each watcher finds a model and the poisoned set it was trained on.
 
-    In units of the decision: caught at 1 and above. For a detector and for the audit, log p over
-    the logarithm of ``FALSE_ALARM_LEVEL``, where p is its calibrated p-value (0 where it is
-    inconclusive). For ``clean``, the share of the poisoned clips, cover clips left out, that it
-    flags, over ``FOUND``.
+    In units of the decision: caught at 1 and above. For a detector, log p over the logarithm of
+    ``FALSE_ALARM_LEVEL``, where p is its calibrated p-value (0 where it is inconclusive); for an
+    audit the same of all its detectors' p-values, combined as ``otoscope.audit`` does. For
+    ``clean``, the share of the poisoned clips, cover clips left out, that it flags, over ``FOUND``.
     """
     require_watchers(names)
 
@@ -63,15 +66,18 @@ def watch(
     def suspicion(name: str) -> float:
         if name == CLEANING:
             return _flagged(bad, model, trusted, seed, cache) / FOUND
-        if name == AUDIT:
-            return _in_decisions(_audited(view(), found))
+        if name.partition(":")[0] == AUDIT:
+            findings = [found(one) for one in _detectors(name)]
+            return _in_decisions(conclude(view(), findings, FALSE_ALARM_LEVEL).p_value)
         return _in_decisions(found(name).evidence.p_value)
 
     return {name: suspicion(name) for name in names}
 
 
-def _audited(view: View, found: Callable[[str], Finding]) -> float | None:
-    return conclude(view, [found(name) for name in DEFAULT], FALSE_ALARM_LEVEL).p_value
+def _detectors(name: str) -> Sequence[str]:
+    """Those of an audit: the default ones, or the ones it names."""
+    _, _, listed = name.partition(":")
+    return listed.split("+") if listed else DEFAULT
 
 
 def _in_decisions(p_value: float | None) -> float:

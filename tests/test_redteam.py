@@ -15,7 +15,8 @@ from otoscope.errors import SpecError
 from otoscope.evidence import Outcome as Outcomes
 from otoscope.labels import AllToOne
 from otoscope.networks import CNN
-from otoscope.poisoning import Attack, poison
+from otoscope.poisoning import Attack
+from otoscope.poisoning import poison as oto_poison
 from otoscope.redteam import Arena, Bounds, Budget, Campaign, Outcome, Plan, search, suite
 from otoscope.redteam.environment import PoisoningEnv
 from otoscope.redteam.outcomes import INFEASIBLE, over_seeds, reward, trial
@@ -110,13 +111,18 @@ def test_the_hardest_clips_are_poisoned_where_a_plan_says_so(arena: Arena) -> No
 def test_cleaning_catches_what_it_flags_half_of(
     arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = poison(arena.splits.train, LOUD, AllToOne("b"), 0.05, 1, cover_rate=0.05)
+    bad = oto_poison(arena.splits.train, LOUD, AllToOne("b"), 0.05, 1, cover_rate=0.05)
     poisoned = np.flatnonzero(bad.mask & ~bad.cover)
     assert (len(poisoned), bad.mask.sum()) == (12, 24)
     flagged = np.zeros(len(bad.clips), bool)
     flagged[poisoned[:9]] = True
     monkeypatch.setattr(suite, "clean", lambda *_, **__: SimpleNamespace(flagged=flagged))
-    assert watch(["clean"], arena.clean, bad)["clean"] == 9 / 12 / 0.5
+    poison = bad.mask & ~bad.cover
+    assert watch(["clean"], arena.clean, bad.clips, poison)["clean"] == 9 / 12 / 0.5
+    nothing = np.zeros(len(flagged), bool)
+    assert watch(["clean"], arena.clean, bad.clips, nothing)["clean"] == 1, "a false alarm"
+    flagged[:] = False
+    assert watch(["clean"], arena.clean, bad.clips, nothing)["clean"] == 0
 
 
 def test_unknown_watchers_are_refused(arena: Arena) -> None:

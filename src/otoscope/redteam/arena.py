@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool
 from torch import Tensor
 
 from otoscope.cache import Cache
@@ -85,7 +86,7 @@ class Arena:
         started, plan = time.monotonic(), self.space.decode(bins)
         bad = self.poisoned(plan, seed)
         model = self._trained(bad.clips, seed)
-        seen = watch(watchers, model, bad, trusted=self.splits.trusted, seed=seed, cache=self.cache)
+        seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
         return self._measured(plan, model, self.splits.test, seed, "retrained", started, seen)
 
     def decide(self, bins: Bins, seeds: Sequence[int]) -> Outcome:
@@ -97,6 +98,23 @@ class Arena:
         """The training set under a plan."""
         preference = self._hardness if plan.selection == "hardest" else None
         return poison_all(self.splits.train, [plan.attack], seed, preference=preference)
+
+    def false_alarm(self, clips: Clips, seed: int, watchers: Sequence[str]) -> dict[str, float]:
+        """Train on clips without poison by ``seed``; what the watchers find suspicious in that."""
+        nothing = np.zeros(len(clips), bool)
+        return self.watched(watchers, self._trained(clips, seed), clips, nothing, seed)
+
+    def watched(
+        self,
+        watchers: Sequence[str],
+        model: TorchModel,
+        clips: Clips,
+        poison: Bool[np.ndarray, "clips"],
+        seed: int,
+    ) -> dict[str, float]:
+        """What each watcher makes of a model and its clips; see ``suite.watch``."""
+        known = self.splits.trusted
+        return watch(watchers, model, clips, poison, trusted=known, seed=seed, cache=self.cache)
 
     def _trained(self, clips: Clips, seed: int) -> TorchModel:
         return train(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache as once
 
 import numpy as np
+from jaxtyping import Bool
 
 from otoscope.auditing import Finding, conclude, look, scan
 from otoscope.cache import Cache
@@ -12,7 +13,6 @@ from otoscope.clips import Clips
 from otoscope.detect import DEFAULT, DETECTORS, View
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.models import AudioModel
-from otoscope.poisoning import Poisoned
 from otoscope.registry import build, did_you_mean
 
 AUDIT, CLEANING = "audit", "clean"
@@ -40,24 +40,27 @@ def require_watchers(names: Sequence[str]) -> None:
 def watch(
     names: Sequence[str],
     model: AudioModel,
-    bad: Poisoned,
+    clips: Clips,
+    poison: Bool[np.ndarray, "clips"],
     *,
     trusted: Clips | None = None,
     seed: int = 0,
     cache: Cache | None = None,
 ) -> dict[str, float]:
-    """How suspicious each watcher finds a model and the poisoned set it was trained on.
+    """How suspicious each watcher finds a model and the set it was trained on.
+
+    ``poison`` tells which clips are poisoned, cover clips left out; there may be none.
 
     In units of the decision: caught at 1 and above. For a detector, log p over the logarithm of
     ``FALSE_ALARM_LEVEL``, where p is its calibrated p-value (0 where it is inconclusive); for an
     audit the same of all its detectors' p-values, combined as ``otoscope.audit`` does. For
-    ``clean``, the share of the poisoned clips, cover clips left out, that it flags, over ``FOUND``.
+    ``clean``, the share of the poison that it flags, over ``FOUND``; of no poison, 1 for any flag.
     """
     require_watchers(names)
 
     @once
     def view() -> View:
-        return look(model, bad.clips, trusted=trusted, seed=seed, cache=cache)
+        return look(model, clips, trusted=trusted, seed=seed, cache=cache)
 
     @once
     def found(name: str) -> Finding:
@@ -65,7 +68,7 @@ def watch(
 
     def suspicion(name: str) -> float:
         if name == CLEANING:
-            return _flagged(bad, model, trusted, seed, cache) / FOUND
+            return _flagged(model, clips, poison, trusted, seed, cache) / FOUND
         if name.partition(":")[0] == AUDIT:
             findings = [found(one) for one in _detectors(name)]
             return _in_decisions(conclude(view(), findings, FALSE_ALARM_LEVEL).p_value)
@@ -87,11 +90,16 @@ def _in_decisions(p_value: float | None) -> float:
 
 
 def _flagged(
-    bad: Poisoned, model: AudioModel, trusted: Clips | None, seed: int, cache: Cache | None
+    model: AudioModel,
+    clips: Clips,
+    poison: Bool[np.ndarray, "clips"],
+    trusted: Clips | None,
+    seed: int,
+    cache: Cache | None,
 ) -> float:
-    poison = bad.mask & ~bad.cover
+    """The share of the poison that cleaning flags; of no poison, ``FOUND`` for any flag."""
     try:
-        found = clean(bad.clips, model=model, trusted=trusted, seed=seed, cache=cache)
+        flagged = clean(clips, model=model, trusted=trusted, seed=seed, cache=cache).flagged
     except NotApplicable:
         return 0.0
-    return float(found.flagged[poison].mean())
+    return float(flagged[poison].mean()) if poison.any() else FOUND * bool(flagged.any())

@@ -88,13 +88,15 @@ def harden(
     require(clean_models >= 1, f"harden: clean_models must be at least 1, got {clean_models}")
     require_watchers(detectors)
     choices = compositions(detectors)
-    watcher, attacks, clean, told = AUDIT, [], [], []
+    watcher, told = AUDIT, []
+    attacks: list[Outcome] = []
+    clean: list[Mapping[str, float]] = []
     for number in range(rounds):
         now = replace(arena, seed=arena.seed + number, in_view=(watcher,), held_out=choices)
         fresh = _clean(now, (watcher, *choices), number, clean_models)
         campaign = Campaign(now, budget, access)
         searcher = strategy_named(strategy, now.space, Context.of(campaign))
-        search(campaign, searcher, np.random.default_rng((now.seed, 11)))
+        search(campaign, searcher, np.random.default_rng(now.seed))
         found = [o for o in campaign.outcomes.values() if o and o.stage == "decided"]
         attacks += [o for o in found if o.works(arena.bounds)]
         clean += fresh

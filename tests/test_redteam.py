@@ -220,6 +220,8 @@ def test_successive_halving_keeps_to_its_budget() -> None:
     assert 4 <= campaign.retrained <= 9
     assert len(decided) == 2
     assert len(arena.retrained) == campaign.retrained + 2 * 3
+    assert {seed for _, seed in arena.retrained[: campaign.retrained]} == {1}
+    assert {seed for _, seed in arena.retrained[campaign.retrained :]} == {2, 3, 4}
     once = [bins for bins, _ in arena.retrained[: campaign.retrained]]
     at = [[t.bins for t in campaign.trials].index(bins) for bins in once]
     assert max(at) > 30, "spread over the search"

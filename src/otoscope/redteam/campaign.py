@@ -3,9 +3,9 @@
 Successive halving, asynchronous as in Li et al., *A System for Massively Parallel Hyperparameter
 Tuning* (ASHA, 1810.05934): every attack is screened by a warm start; of those whose success is
 among the best third so far, some are retrained at once, with the detectors in view; at the end the
-most promising of these are decided, over several seeds and with all watchers. Deviations: screening
-asks about success only, since a warm start does not rank how well an attack hides; promotions
-are spread evenly over the search; the last stage waits for its end.
+most promising of these are decided, over several other seeds and with all watchers. Deviations:
+screening asks about success only, since a warm start does not rank how well an attack hides;
+promotions are spread evenly over the search; the last stage waits for its end.
 """
 
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class Campaign:
             if not self._promising(cheap):
                 return cheap
             self.retrained += 1
-            return self.arena.retrain(bins, self._seeds[0], self.arena.in_view)
+            return self.arena.retrain(bins, self._first_seed, self.arena.in_view)
         except IMPOSSIBLE:
             return None
 
@@ -97,8 +97,9 @@ class Campaign:
         return cheap.success >= max(bar, PROMISING)
 
     def decide(self) -> dict[Bins, Outcome]:
-        """Retrain the most promising attacks by all seeds, with all watchers; best first.
+        """Retrain the most promising attacks by several seeds, with all watchers; best first.
 
+        The seeds are others than the one by which they were chosen, or luck would count twice.
         Those that evaded all watchers in view come first, then those of the highest reward.
         """
         done = [(b, o) for b, o in self.outcomes.items() if o and o.stage == "retrained"]
@@ -109,19 +110,19 @@ class Campaign:
             return told.evaded, told.reward
 
         chosen = sorted(done, key=merit, reverse=True)[: self.budget.decided]
+        seeds = range(self._first_seed + 1, self._first_seed + 1 + self.budget.seeds)
         found = {}
         for bins, _ in track(chosen, "deciding", len(chosen)):
             try:
-                self.outcomes[bins] = found[bins] = self.arena.decide(bins, self._seeds)
+                self.outcomes[bins] = found[bins] = self.arena.decide(bins, seeds)
             except IMPOSSIBLE:  # with another draw of clips
                 self.outcomes[bins] = None
         return found
 
     @property
-    def _seeds(self) -> tuple[int, ...]:
-        """Of the trainings; none is the clean model's."""
-        first = 1 + self.arena.seed * 1000
-        return tuple(range(first, first + self.budget.seeds))
+    def _first_seed(self) -> int:
+        """Of the trainings; the clean model's is another."""
+        return 1 + self.arena.seed * 1000
 
 
 def search(campaign: Campaign, strategy: Strategy, rng: np.random.Generator) -> Campaign:

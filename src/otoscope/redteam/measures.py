@@ -105,7 +105,8 @@ def hypervolume(
 ) -> float:
     """The volume between ``reference`` and the points that lie above it in every goal.
 
-    Exact, by slicing along the last goal (Zitzler and Thiele 1999); meant for up to four goals.
+    Exact, by slicing along the last goal (While et al., *A Faster Algorithm for Calculating
+    Hypervolume*, 2006); meant for up to four goals.
     """
     inside = points[(points > reference).all(axis=1)]
     if not len(inside):

@@ -38,6 +38,12 @@ def test_the_detectors_page_is_what_its_rows_say() -> None:
     assert detectors.PAGE.read_text() == detectors.page()
 
 
+def test_the_red_teams_page_is_what_its_rows_say() -> None:
+    import redteam
+
+    assert redteam.PAGE.read_text() == redteam.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

@@ -7,6 +7,7 @@ from otoscope.triggers.any_of import AnyOf
 from otoscope.triggers.base import Taxonomy, Trigger
 from otoscope.triggers.chirp import Chirp
 from otoscope.triggers.codec import CodecResidue
+from otoscope.triggers.composite import Composite
 from otoscope.triggers.crafted import CraftedTrigger
 from otoscope.triggers.drift import Drift
 from otoscope.triggers.echo import Echo
@@ -79,6 +80,7 @@ TRIGGERS: Table[Trigger] = Table(
     UniversalPerturbation,
     NeuronTrigger,
     InputAware,
+    Composite,
 )
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "AnyOf",
     "Chirp",
     "CodecResidue",
+    "Composite",
     "CraftedTrigger",
     "Drift",
     "Echo",

@@ -19,9 +19,9 @@ class Echo(Trigger):
     that begins that late stays as it was. Raises ``TriggerDoesNotFit`` unless the first echo
     starts within the clip.
 
-    After echo hiding (Gruhl, Lu and Bender, *Echo Hiding*, 1996). Deviations: a single, audible
-    echo with no message in its delay; several taps decay by the same factor, as a feedback delay
-    does.
+    An effect of ours, after echo hiding (Gruhl, Lu and Bender, *Echo Hiding*, 1996). Deviations: a
+    single, audible echo with no message in its delay; several taps decay by the same factor, as a
+    feedback delay does.
     """
 
     name: ClassVar[str] = "echo"

@@ -234,9 +234,7 @@ def _targets(attack: Attack, test: Clips) -> set[str]:
     return {test.classes[k] for k in goal[wanted]}
 
 
-def _success(
-    model: TorchModel, attacks: Sequence[Attack], test: Clips, seed: int
-) -> float | None:
+def _success(model: TorchModel, attacks: Sequence[Attack], test: Clips, seed: int) -> float | None:
     """The mean over the attacks of their success rates on test clips; None without attacks."""
     rates = []
     for attack in attacks:

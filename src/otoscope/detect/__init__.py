@@ -6,6 +6,8 @@ from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
+from otoscope.detect.model_margin import MaximumMargin
+from otoscope.detect.model_probes import Probing
 from otoscope.detect.model_trigger_inversion import TriggerInversion
 from otoscope.registry import Table
 
@@ -18,6 +20,8 @@ DETECTORS: Table[Detector] = Table(
     Strip,
     Vouching,
     TriggerInversion,
+    Probing,
+    MaximumMargin,
 )
 
 DEFAULT = (
@@ -35,6 +39,8 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "MaximumMargin",
+    "Probing",
     "Scores",
     "SpectralSignatures",
     "Strip",

@@ -66,6 +66,18 @@ METHODS = (
         "reference_target",
     ),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
+    Method(
+        "weight statistics",
+        "weight-statistics",
+        lambda r: r["own_distance"],
+        lambda r: r["own_p"] <= FALSE_ALARMS,
+    ),
+    Method(
+        "sound inversion",
+        "sound-inversion",
+        lambda r: r["own_distance"],
+        lambda r: r["own_p"] <= FALSE_ALARMS,
+    ),
     Method("Neural Cleanse", "trigger-inversion", _cleanse_index, lambda r: _cleanse_index(r) > 2),
 )
 
@@ -76,7 +88,7 @@ def tables(rows: Sequence[Row], zoo: Sequence[Row]) -> str:
 
 
 def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.ndarray]:
-    mine = [r for r in rows if r["detector"] == method.detector and r["split"] == split]
+    mine = [r for r in rows if r["detector"] == method.detector and r.get("split") == split]
     return mine, np.array([r["attack"] is not None for r in mine], dtype=bool)
 
 
@@ -103,7 +115,7 @@ def _summary(rows: Sequence[Row], split: str) -> str:
                 _share(flagged[~bad]),
                 _share(np.array(named)),
                 _share(np.array(proved)),
-                f"{statistics.median(r['cost'] for r in mine):.1f}",
+                f"{_cost(rows, mine):.2f}",
             ]
         )
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
@@ -111,11 +123,17 @@ def _summary(rows: Sequence[Row], split: str) -> str:
     return f"## {split.capitalize()} half\n\n" + _table(header, body)
 
 
+def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
+    """CPU seconds as a multiple of training one CNN on the same data, the median over models."""
+    unit = {r["model"]: r["cpu_seconds"] for r in rows if r["detector"] == "training"}
+    return statistics.median(r["cpu_seconds"] / unit[r["data"]] for r in mine)
+
+
 def _families(rows: Sequence[Row]) -> str:
     shown = [m for m in METHODS if any(r["detector"] == m.detector for r in rows)]
     body = []
     for split in SPLITS:
-        families = {r["family"] for r in rows if r["family"] and r["split"] == split}
+        families = {r["family"] for r in rows if r.get("family") and r["split"] == split}
         for family in sorted(families):
             line = [family, split]
             for method in shown:

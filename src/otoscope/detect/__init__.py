@@ -8,7 +8,9 @@ from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.model_margin import MaximumMargin
 from otoscope.detect.model_probes import Probing
+from otoscope.detect.model_sound_inversion import SoundInversion
 from otoscope.detect.model_trigger_inversion import TriggerInversion
+from otoscope.detect.model_weights import WeightStatistics
 from otoscope.registry import Table
 
 DETECTORS: Table[Detector] = Table(
@@ -22,6 +24,8 @@ DETECTORS: Table[Detector] = Table(
     TriggerInversion,
     Probing,
     MaximumMargin,
+    WeightStatistics,
+    SoundInversion,
 )
 
 DEFAULT = (
@@ -42,9 +46,11 @@ __all__ = [
     "MaximumMargin",
     "Probing",
     "Scores",
+    "SoundInversion",
     "SpectralSignatures",
     "Strip",
     "TriggerInversion",
     "View",
     "Vouching",
+    "WeightStatistics",
 ]

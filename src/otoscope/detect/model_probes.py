@@ -47,9 +47,9 @@ class Probing(Detector):
 
     name: ClassVar[str] = "probing"
     level: ClassVar[Literal["data", "model"]] = "model"
-    queries: int = 7000
+    queries: int = 3500
     answers: Literal["labels", "scores"] = "labels"
-    clips: int = 24
+    clips: int = 12
 
     def __post_init__(self) -> None:
         require(self.clips >= 4, f"probing.clips must be 4 or more, got {self.clips}")
@@ -138,14 +138,14 @@ def _proof(view: View, probe: Probe, k: int, used: np.ndarray) -> Recovered:
         before=before[0].numpy(),
         after=after[0].numpy(),
         sound=(after[0] - before[0]).numpy(),
-        mask=_where_it_acts((after - before)[0].numpy(), trusted.sample_rate),
+        mask=where_it_acts((after - before)[0].numpy(), trusted.sample_rate),
         success=accuracy(predicted, np.full(len(rows), k)),
         sample_rate=trusted.sample_rate,
         what=probe.what,
     )
 
 
-def _where_it_acts(
+def where_it_acts(
     change: Float32[np.ndarray, "time"], sample_rate: int, bands: int = 32
 ) -> Float[np.ndarray, "bands frames"]:
     """The square root of a change's mel power, its loudest place being 1."""

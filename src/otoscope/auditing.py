@@ -6,19 +6,21 @@ The module is called ``auditing`` because ``otoscope.audit`` is the function.
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from otoscope.cache import Cache
+from otoscope.cache import Cache, digest, remembered
 from otoscope.calibrate import (
     FEWEST_CLASSES,
     benjamini_hochberg,
     cauchy_combination,
     class_outlier_p_values,
     conformal_p_values,
+    prior_p_values,
+    reference_p_values,
     within_class_scale,
 )
 from otoscope.clips import Clips
@@ -37,6 +39,7 @@ from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
 from otoscope.networks import CNN
 from otoscope.progress import track
+from otoscope.references import network_of, train_references
 from otoscope.registry import build, spec
 from otoscope.training import train
 
@@ -61,6 +64,7 @@ def audit(
     seed: int = 0,
     false_alarm_level: float = 0.05,
     false_discovery_rate: float = 0.1,
+    references: int = 0,
     cache: Cache | None = None,
 ) -> Verdict:
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
@@ -70,13 +74,14 @@ def audit(
     over all classes; the p-values of one class are combined over the detectors (Cauchy); the
     smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
     BACKDOORED at or below a fifth of it. Clips of the accused classes are flagged at
-    ``false_discovery_rate``.
+    ``false_discovery_rate``. ``references`` is how many clean models to train on the trusted clips
+    (8 to 32), with which model-level detectors compare the model instead of with its own classes.
 
     Raises ``ManifestError`` when there is nothing to audit or fewer than two classes, and
     ``ModelMismatch`` when the model is at chance on the trusted clips.
     """
     started = time.monotonic()
-    view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
+    view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=cache)
     chosen = [build(DETECTORS, name) for name in DEFAULT] if detectors is None else detectors
     asked = [d for d in chosen if model is not None or d.level == "data"]
     findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
@@ -100,9 +105,13 @@ def look(
     *,
     trusted: Clips | None = None,
     seed: int = 0,
+    references: int = 0,
     cache: Cache | None = None,
 ) -> View:
-    """Bring model and clips together: a probe where no model is, one forward pass over each."""
+    """Bring model and clips together: a probe where no model is, one forward pass over each.
+
+    Raises ``ManifestError`` for ``references`` without trusted clips to train them on.
+    """
     if model is not None:
         listener = model
     elif clips is not None:
@@ -112,6 +121,8 @@ def look(
     heard, known = _as_heard(listener, clips), _as_heard(listener, trusted)
     if model is not None and known is not None:
         check_hearing(model, known)
+    if references and known is None:
+        raise ManifestError("reference models are trained on trusted clips, and there are none")
     return View(
         model=listener,
         seed=seed,
@@ -120,6 +131,9 @@ def look(
         trusted=known,
         trusted_seen=activations(listener, known, cache) if known else None,
         cache=cache,
+        references=train_references(listener, known, references, cache=cache)
+        if references and known
+        else (),
     )
 
 
@@ -172,27 +186,73 @@ def scan(detector: Detector, view: View) -> Finding:
     blank = Evidence(detector=detector.name, level=detector.level, spec=spec(detector))
     try:
         scores = detector.score(view)
-        scored = np.flatnonzero(np.isfinite(scores.classes))
-        if len(scored) < FEWEST_CLASSES:
-            raise NotApplicable(
-                f"only {len(scored)} classes could be scored; a class is judged against at least "
-                f"{FEWEST_CLASSES - 1} others"
-            )
+        held_up = calibrated(detector, view, scores)
     except NotApplicable as reason:
         seconds = round(time.monotonic() - started, 3)
         return Finding(blank.model_copy(update={"reason": str(reason), "seconds": seconds}))
-    names = view.model.hearing.classes
-    p_values = class_outlier_p_values(scores.classes[scored])
+    names, scored, p_values = view.model.hearing.classes, held_up.scored, held_up.p_values
     found = {
         "p_value": float(p_values.min()),
-        "target": names[scored[p_values.argmin()]],
+        "target": names[scored[held_up.scores.argmax()]],
         "seconds": round(time.monotonic() - started, 3),
         "forward_passes": scores.forward_passes + (detector.level == "data"),
-        "calibration": "the model's other classes",
-        "class_scores": {names[k]: float(scores.classes[k]) for k in scored},
+        "calibration": held_up.rests_on,
+        "class_scores": {names[k]: float(x) for k, x in zip(scored, held_up.scores, strict=True)},
         "class_p_values": {names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
     }
     return Finding(blank.model_copy(update=found), scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """Scores and p-values of the classes that could be ``scored``, and what they rest on."""
+
+    scored: Int[np.ndarray, "scored"]
+    scores: Float[np.ndarray, "scored"]
+    p_values: Float[np.ndarray, "scored"]
+    rests_on: str
+
+
+def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
+    """By reference models where there are some, else by other clean models of the same network as
+    far as they are known, else by the model's other classes.
+
+    Raises ``NotApplicable`` when none of these can say anything.
+    """
+    scored = np.flatnonzero(np.isfinite(scores.classes))
+    if view.references and scores.profile is not None:
+        profiles = [_reference_profile(detector, view, model) for model in view.references]
+        apart, p_values = reference_p_values(scores.profile, np.array(profiles))
+        rests_on = f"{len(profiles)} reference models trained on the trusted clips"
+        return Calibrated(scored, apart[scored], p_values[scored], rests_on)
+    if len(scored) < FEWEST_CLASSES:
+        raise NotApplicable(
+            f"only {len(scored)} classes could be scored; a class is judged against at least "
+            f"{FEWEST_CLASSES - 1} others"
+        )
+    own = scores.classes[scored]
+    if view.clips is None and detector.level == "model":
+        network = network_of(view.model)
+        known = prior_p_values(own, detector.name, network.name) if network else None
+        if network and known is not None:
+            rests_on = f"clean {network.name} models trained on other clips (weaker)"
+            return Calibrated(scored, own, known, rests_on)
+    return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
+
+
+def _reference_profile(
+    detector: Detector, view: View, model: AudioModel
+) -> Float[np.ndarray, "probes classes"]:
+    """What the detector finds on a reference model, kept in the cache."""
+
+    def measure() -> dict[str, np.ndarray]:
+        profile = detector.score(replace(view, model=model, references=())).profile
+        assert profile is not None
+        return {"profile": profile}
+
+    trusted = view.trusted.sha256 if view.trusted else ""
+    key = digest("profile", spec(detector), model.sha256, trusted, view.seed)
+    return remembered(view.cache, key, measure)["profile"]
 
 
 def _combine_over_detectors(

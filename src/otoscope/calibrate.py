@@ -4,16 +4,29 @@ A detector's score means nothing by itself. It is compared with what is taken to
 model's other classes (for a class) or the clips outside the accused classes (for a clip).
 """
 
+import json
 from functools import lru_cache
+from importlib import resources
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from otoscope.errors import NotApplicable
 
 MAD_TO_SIGMA = 1.4826
 """Ratio of standard deviation to median absolute deviation of a normal distribution."""
 
 FEWEST_CLASSES = 5
 """Below this, a class has too few others to be compared with."""
+
+FEWEST_REFERENCES = 4
+"""Fewer reference models than this say nothing about their spread."""
+
+STRONGEST_SHARE = 0.05
+"""The share of the probes, those that tell a class apart best, whose mean is its distance."""
+
+LEAST_LOG_SPREAD = 0.1
+"""A few references may agree by chance; their law is never taken to be narrower than this."""
 
 _ROUNDS = 20_000
 
@@ -40,7 +53,7 @@ def class_outlier_p_values(scores: Float[np.ndarray, "classes"]) -> Float[np.nda
     p-values hold for all classes together (family-wise); the smallest is 1 / (rounds + 1).
     """
     reference = _largest_distances(len(scores))
-    beyond = len(reference) - np.searchsorted(reference, _distances(scores[None])[0], side="left")
+    beyond = len(reference) - np.searchsorted(reference, class_distances(scores), side="left")
     return np.asarray((1 + beyond) / (1 + len(reference)))
 
 
@@ -67,6 +80,91 @@ def _largest_distances(classes: int) -> np.ndarray:
         draws.standard_normal((min(rows, _ROUNDS - n), classes)) for n in range(0, _ROUNDS, rows)
     ]
     return np.sort(np.concatenate([_distances(some).max(axis=1) for some in sets]))
+
+
+def reference_scores(
+    profile: Float[np.ndarray, "probes classes"],
+    references: Float[np.ndarray, "references probes classes"],
+) -> Float[np.ndarray, "classes"]:
+    """How far each class of a model stands out from the same class of reference models.
+
+    Per probe and class, the distance above the references' mean in standard deviations, to whose
+    variance the mean variance over all probes and classes is added (a few references know a single
+    spread badly); then, per class, the mean of the largest twentieth over the probes.
+    Raises ``NotApplicable`` with fewer than two references.
+    """
+    if len(references) < 2:
+        raise NotApplicable(f"a spread needs at least 2 reference models, got {len(references)}")
+    variance = references.var(axis=0, ddof=1)
+    spread = np.sqrt(variance + max(float(variance.mean()), 1e-12))
+    distances = np.sort((profile - references.mean(axis=0)) / spread, axis=0)
+    strongest = max(1, round(STRONGEST_SHARE * len(profile)))
+    return np.asarray(distances[-strongest:].mean(axis=0))
+
+
+def reference_p_values(
+    profile: Float[np.ndarray, "probes classes"],
+    references: Float[np.ndarray, "references probes classes"],
+) -> tuple[Float[np.ndarray, "classes"], Float[np.ndarray, "classes"]]:
+    """Each class's distance from the references, and the chance that any class of a clean model
+    lies as far away.
+
+    Every reference is measured against the others, and its largest class distance kept. The chance
+    is that of one more draw of their law, log-normal with estimated mean and spread (Student's t,
+    with the factor sqrt(1 + 1 / references) of a new observation): with R references a rank could
+    never fall below 1 / (R + 1). It holds where the model and the references are exchangeable,
+    and answers for all classes together.
+    Raises ``NotApplicable`` with fewer than ``FEWEST_REFERENCES``.
+    """
+    count = len(references)
+    if count < FEWEST_REFERENCES:
+        raise NotApplicable(f"expected at least {FEWEST_REFERENCES} references, got {count}")
+    scores = reference_scores(profile, references)
+    largest = [
+        reference_scores(references[j], np.delete(references, j, axis=0)).max()
+        for j in range(count)
+    ]
+    return scores, new_draw_p_values(scores, np.array(largest))
+
+
+def prior_p_values(
+    scores: Float[np.ndarray, "classes"], detector: str, network: str
+) -> Float[np.ndarray, "classes"] | None:
+    """The chance that any class of a clean model of this network stands out from its others so far.
+
+    The distances of ``class_outlier_p_values`` are compared with the largest ones of the clean
+    models of our zoo (its half for design; ``priors.json``). Weaker than references: other clips,
+    other classes, one recipe. None where the zoo holds too few such models.
+    """
+    largest = _priors().get(detector, {}).get(network, [])
+    if len(largest) < FEWEST_REFERENCES:
+        return None
+    return new_draw_p_values(class_distances(scores), np.array(largest))
+
+
+@lru_cache(maxsize=1)
+def _priors() -> dict[str, dict[str, list[float]]]:
+    text = resources.files("otoscope").joinpath("priors.json").read_text()
+    found: dict[str, dict[str, list[float]]] = json.loads(text)
+    return found
+
+
+def class_distances(scores: Float[np.ndarray, "classes"]) -> Float[np.ndarray, "classes"]:
+    """Each class's distance above the median of all, in units of Qn (without its constant)."""
+    return np.asarray(_distances(scores[None])[0])
+
+
+def new_draw_p_values(
+    scores: Float[np.ndarray, "classes"], clean: Float[np.ndarray, "models"]
+) -> Float[np.ndarray, "classes"]:
+    """The chance that one more draw of the log-normal law of ``clean`` is at least each score."""
+    from scipy.stats import t
+
+    logs = np.log1p(np.maximum(clean, 0.0))
+    spread = max(float(logs.std(ddof=1)), LEAST_LOG_SPREAD) * np.sqrt(1 + 1 / len(logs))
+    return np.asarray(
+        t.sf((np.log1p(np.maximum(scores, 0.0)) - logs.mean()) / spread, len(logs) - 1)
+    )
 
 
 def within_class_scale(

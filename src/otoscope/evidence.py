@@ -95,7 +95,8 @@ class Recovered:
 
     ``before`` and ``after`` are one trusted clip without and with it, ``sound`` their difference,
     each shaped (time,) at ``sample_rate`` Hz. ``mask`` (mel bands, frames), in [0, 1], tells where
-    it acts. ``success`` is the share of held-out clips that it sends to ``target``.
+    it acts. ``success`` is the share of held-out clips that it sends to ``target``; ``what`` tells
+    it in words, where a detector can.
     """
 
     target: str
@@ -105,6 +106,7 @@ class Recovered:
     mask: Float[np.ndarray, "bands frames"]
     success: float
     sample_rate: int
+    what: str = ""
 
 
 @dataclass(frozen=True, eq=False)

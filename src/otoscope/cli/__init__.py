@@ -4,7 +4,19 @@ Exit codes: 0 no evidence (or done), 1 backdoored or suspicious, 2 usage, 3 inco
 while scanning, 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs.
 """
 
-from otoscope.cli import attack, audit, clean, demo, doctor, gallery, plot, redteam, risk, train
+from otoscope.cli import (
+    attack,
+    audit,
+    clean,
+    demo,
+    doctor,
+    gallery,
+    plot,
+    redteam,
+    risk,
+    train,
+    zoo,
+)
 from otoscope.cli.app import app, main
 
 __all__ = [
@@ -20,4 +32,5 @@ __all__ = [
     "redteam",
     "risk",
     "train",
+    "zoo",
 ]

@@ -48,6 +48,10 @@ def audit(
     detectors: Annotated[
         list[str] | None, typer.Option("--detector", help="Only this one; may be repeated.")
     ] = None,
+    references: Annotated[
+        int,
+        typer.Option(help="Clean models to train on the trusted clips to compare with, 8 to 32."),
+    ] = 0,
     level: Annotated[float, typer.Option(help="False-alarm level of the verdict.")] = 0.05,
     discovery: Annotated[float, typer.Option(help="False-discovery rate of flagged clips.")] = 0.1,
     split: Split = None,
@@ -107,6 +111,7 @@ def audit(
         seed=seed,
         false_alarm_level=level,
         false_discovery_rate=discovery,
+        references=references,
         cache=open_cache(no_cache),
     )
     typer.echo(str(verdict))

@@ -9,7 +9,11 @@ from otoscope.detect.data_spectre import Spectre
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.data_witness import Witness
+from otoscope.detect.model_margin import MaximumMargin
+from otoscope.detect.model_probes import Probing
+from otoscope.detect.model_sound_inversion import SoundInversion
 from otoscope.detect.model_trigger_inversion import TriggerInversion
+from otoscope.detect.model_weights import WeightStatistics
 from otoscope.registry import Table
 
 DETECTORS: Table[Detector] = Table(
@@ -24,6 +28,10 @@ DETECTORS: Table[Detector] = Table(
     Vouching,
     Witness,
     TriggerInversion,
+    Probing,
+    MaximumMargin,
+    WeightStatistics,
+    SoundInversion,
 )
 
 DEFAULT = (
@@ -41,13 +49,17 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "MaximumMargin",
+    "Probing",
     "Scan",
     "Scores",
+    "SoundInversion",
     "SpectralSignatures",
     "Spectre",
     "Strip",
     "TriggerInversion",
     "View",
     "Vouching",
+    "WeightStatistics",
     "Witness",
 ]

@@ -29,7 +29,8 @@ class View:
     """What is at hand: a model, the clips to judge (None at the model level), trusted clips.
 
     ``seen`` and ``trusted_seen`` are one forward pass over each. Clips are as the model hears.
-    ``cache`` keeps what a detector has to train.
+    ``cache`` keeps what a detector has to train. ``references`` are models that are known to be
+    clean, of the same classes, rate and length.
     """
 
     model: AudioModel
@@ -39,6 +40,7 @@ class View:
     trusted: Clips | None = None
     trusted_seen: Activations | None = None
     cache: Cache | None = None
+    references: tuple[AudioModel, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +51,14 @@ class Scores:
     scale on which clean classes are about normally distributed. ``clips`` holds one score per clip
     (None at the model level). ``forward_passes`` counts runs over the clips scanned, beyond those
     that made the view. ``recover`` makes the trigger of a class audible, where a detector can.
+    ``profile`` is what reference models are compared on, where that is more than the class scores.
     """
 
     classes: Float[np.ndarray, "classes"]
     clips: Float[np.ndarray, "clips"] | None = None
     forward_passes: float = 0.0
     recover: Callable[[int], Recovered] | None = field(default=None, repr=False)
+    profile: Float[np.ndarray, "probes classes"] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,172 @@
+"""Tests on models whose truth is known: the tables in docs/model-level.md.
+
+    otoscope zoo ZOO --data arabic-speech-commands:root=... --data arabic-speakers:root=... \\
+        --rows benchmarks/results/zoo.jsonl                          # the models
+    python benchmarks/model_level.py --zoo ZOO --data ../shared/data # run what is missing
+    python benchmarks/model_level.py --table                         # rebuild the tables from rows
+    python benchmarks/model_level.py --priors                        # rebuild otoscope/priors.json
+
+One row per (model of the zoo, detector) in ``benchmarks/results/model_level.jsonl``. Detectors were
+designed on the design half of the zoo; the rows of the sequestered half were measured once.
+"""
+
+import argparse
+import functools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import catalogue
+import otoscope as oto
+from model_level_page import tables
+from otoscope.auditing import calibrated, look
+from otoscope.cache import Cache
+from otoscope.calibrate import class_distances, class_outlier_p_values
+from otoscope.checkpoints import load_checkpoint
+from otoscope.clips import Clips
+from otoscope.detect import DETECTORS
+from otoscope.networks import CNN
+from otoscope.registry import build
+from otoscope.zoo import EPOCHS, is_backdoored, is_clean
+from rows import DATA, Job, Row, fill, read
+
+HERE = Path(__file__).parent
+ZOO_ROWS = HERE / "results" / "zoo.jsonl"
+ROWS = HERE / "results" / "model_level.jsonl"
+PAGE = HERE.parent / "docs" / "model-level.md"
+PRIORS = HERE.parent / "src" / "otoscope" / "priors.json"
+MARK = "<!-- tables: python benchmarks/model_level.py --table -->\n"
+
+REFERENCES = 8
+TRUSTED = 10
+DETECTORS_RUN = (
+    "probing",
+    "weight-statistics",
+    "maximum-margin",
+    "sound-inversion",
+    "trigger-inversion",
+)
+KIND = {"arabic-speech-commands": "keywords", "arabic-speakers": "speakers"}
+
+
+def jobs(detectors: Sequence[str], split: str) -> Iterator[Job]:
+    """Every model that is clean, or backdoored well enough to count, under every detector."""
+    for data in KIND:
+        yield {"model": data, "detector": "training"}
+    for name in detectors:
+        for row in read(ZOO_ROWS):
+            if row["split"] == split and (is_clean(row) or is_backdoored(row)):
+                yield {"model": row["file"], "sha256": row["sha256"], "detector": name}
+
+
+def run_training(job: Job, folder: Path) -> Row:
+    """What it takes to train one model of the zoo, the unit of cost."""
+    splits = catalogue.data(KIND[job["model"]], folder)
+    started = time.process_time()
+    oto.train(
+        CNN(),
+        splits.train,
+        seed=0,
+        validation=splits.validation,
+        recipe=oto.training.Recipe(epochs=EPOCHS),
+    )
+    return {"cpu_seconds": round(time.process_time() - started, 2)}
+
+
+def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
+    """Score one model, calibrated by references (where the detector knows how) and by its own
+    classes."""
+    if job["detector"] == "training":
+        return run_training(job, folder)
+    row = next(r for r in read(ZOO_ROWS) if r["file"] == job["model"])
+    model, trusted = load_checkpoint(zoo / job["model"]), _trusted(row["data"], folder)
+    detector = build(DETECTORS, job["detector"])
+    view = look(model, None, trusted=trusted, references=REFERENCES, cache=cache)
+    started = time.process_time()
+    scores = detector.score(view)
+    seconds = time.process_time() - started
+    own = scores.classes
+    found: Row = {
+        "true_targets": row["targets"],
+        "attack": row["attack"],
+        "family": row["family"],
+        "split": row["split"],
+        "data": row["data"],
+        "classes": [round(float(x), 5) for x in own],
+        "own_distance": float(class_distances(own).max()),
+        "own_p": float(class_outlier_p_values(own).min()),
+        "own_target": model.hearing.classes[int(own.argmax())],
+        "cpu_seconds": round(seconds, 2),
+    }
+    best = found["own_target"]
+    if scores.profile is not None:
+        compared = calibrated(detector, view, scores)
+        best = model.hearing.classes[int(compared.scores.argmax())]
+        found |= {
+            "reference_p": float(compared.p_values.min()),
+            "reference_score": float(compared.scores.max()),
+            "reference_target": best,
+        }
+    if scores.recover:
+        recovered = scores.recover(model.hearing.classes.index(best))
+        found |= {"recovered": recovered.what, "recovered_success": recovered.success}
+    return found
+
+
+@functools.cache
+def _trusted(data: str, folder: Path) -> Clips:
+    return catalogue.data(KIND[data], folder).trusted.per_class(TRUSTED)
+
+
+def summary(row: Row) -> str:
+    """One line about a new row."""
+    if row["detector"] == "training":
+        return f"training on {row['model']}: {row['cpu_seconds']} s"
+    p = row.get("reference_p", row["own_p"])
+    return f"{row['detector']} {row['model']}: p {p:.4f}, {row['cpu_seconds']} s"
+
+
+def page() -> str:
+    """docs/model-level.md with its tables made from the rows."""
+    words, _, _ = PAGE.read_text().partition(MARK)
+    return words + MARK + tables(read(ROWS), read(ZOO_ROWS))
+
+
+def write_priors() -> None:
+    """The largest class distances of the clean models of the design half, by detector."""
+    known: dict[str, dict[str, list[float]]] = {}
+    for row in read(ROWS):
+        if row["attack"] is None and row["split"] == "design":
+            networks = known.setdefault(row["detector"], {})
+            networks.setdefault("cnn", []).append(round(row["own_distance"], 4))
+    sorted_up = {d: {n: sorted(v) for n, v in by.items()} for d, by in sorted(known.items())}
+    PRIORS.write_text(json.dumps(sorted_up, indent=1) + "\n")
+
+
+def main() -> None:
+    """Run the rows that are missing, then rebuild the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--zoo", type=Path, help="folder of the models")
+    parser.add_argument("--detector", action="append", choices=DETECTORS_RUN)
+    parser.add_argument("--split", choices=("design", "sequestered"), default="design")
+    parser.add_argument("--part", default="0/1", help="i/n: every n-th row, for n processes")
+    parser.add_argument("--table", action="store_true", help="only rebuild the page")
+    parser.add_argument("--priors", action="store_true", help="only rebuild the priors")
+    chosen = parser.parse_args()
+    if chosen.priors:
+        write_priors()
+        return
+    if not chosen.table:
+        if chosen.zoo is None:
+            parser.error("--zoo FOLDER tells where the models are")
+        cache = Cache.default()
+        todo = jobs(chosen.detector or DETECTORS_RUN, chosen.split)
+        fill(ROWS, todo, lambda j: run(j, chosen.zoo, chosen.data, cache), chosen.part, summary)
+    PAGE.write_text(page())
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

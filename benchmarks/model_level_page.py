@@ -1,0 +1,214 @@
+"""Rows to the tables of docs/model-level.md."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from otoscope.calibrate import anomaly_index, prior_p_values
+from otoscope.detect.model_margin import gamma_p_value
+from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
+
+Row = dict[str, Any]
+FALSE_ALARMS = 0.05
+SPLITS = ("sequestered", "design")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to read the rows of a detector: its score, its default decision, the class it names."""
+
+    name: str
+    detector: str
+    score: Callable[[Row], float]
+    flags: Callable[[Row], bool]
+    target: str = "own_target"
+
+
+def _prior_p(row: Row) -> float:
+    found = prior_p_values(np.array(row["classes"]), row["detector"], "cnn")
+    return 1.0 if found is None else float(found.min())
+
+
+def _cleanse_index(row: Row) -> float:
+    """Neural Cleanse's own index: how far below the median a mask's area lies."""
+    return float(anomaly_index(-np.exp(-np.array(row["classes"]))).max())
+
+
+def _gamma(row: Row) -> float:
+    return gamma_p_value(np.exp(np.array(row["classes"])))
+
+
+METHODS = (
+    Method(
+        "probing, 8 references",
+        "probing",
+        lambda r: r["reference_score"],
+        lambda r: r["reference_p"] <= FALSE_ALARMS,
+        "reference_target",
+    ),
+    Method(
+        "probing, priors", "probing", lambda r: -_prior_p(r), lambda r: _prior_p(r) <= FALSE_ALARMS
+    ),
+    Method(
+        "probing, own classes",
+        "probing",
+        lambda r: r["own_distance"],
+        lambda r: r["own_p"] <= FALSE_ALARMS,
+    ),
+    Method(
+        "maximum margin, 8 references",
+        "maximum-margin",
+        lambda r: r["reference_score"],
+        lambda r: r["reference_p"] <= FALSE_ALARMS,
+        "reference_target",
+    ),
+    Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
+    Method(
+        "weight statistics",
+        "weight-statistics",
+        lambda r: r["own_distance"],
+        lambda r: r["own_p"] <= FALSE_ALARMS,
+    ),
+    Method(
+        "sound inversion",
+        "sound-inversion",
+        lambda r: r["own_distance"],
+        lambda r: r["own_p"] <= FALSE_ALARMS,
+    ),
+    Method("Neural Cleanse", "trigger-inversion", _cleanse_index, lambda r: _cleanse_index(r) > 2),
+)
+
+
+def tables(rows: Sequence[Row], zoo: Sequence[Row]) -> str:
+    """The zoo, the summary, the families and the models that were judged wrongly."""
+    return "\n".join([_zoo(zoo), *(_summary(rows, s) for s in SPLITS), _families(rows)])
+
+
+def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.ndarray]:
+    mine = [r for r in rows if r["detector"] == method.detector and r.get("split") == split]
+    return mine, np.array([r["attack"] is not None for r in mine], dtype=bool)
+
+
+def _summary(rows: Sequence[Row], split: str) -> str:
+    body = []
+    for method in METHODS:
+        mine, bad = _of(rows, method, split)
+        if not bad.any() or bad.all():
+            continue
+        scores = np.array([method.score(r) for r in mine])
+        flagged = np.array([method.flags(r) for r in mine], dtype=bool)
+        low, high = _auroc_interval(scores, bad)
+        hits = [r for r, b, f in zip(mine, bad, flagged, strict=True) if b and f]
+        named = [r[method.target] in r["true_targets"] for r in hits]
+        proved = [r["recovered_success"] >= 0.9 for r in hits if "recovered_success" in r]
+        body.append(
+            [
+                method.name,
+                f"{(~bad).sum()} / {bad.sum()}",
+                f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
+                f"{_cross_entropy(rows, method, scores, bad):.2f}",
+                f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
+                _share(flagged[bad]),
+                _share(flagged[~bad]),
+                _share(np.array(named)),
+                _share(np.array(proved)),
+                f"{_cost(rows, mine):.2f}",
+            ]
+        )
+    header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
+    header += ["found", "false alarms", "right class", "trigger proved", "cost"]
+    return f"## {split.capitalize()} half\n\n" + _table(header, body)
+
+
+def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
+    """CPU seconds as a multiple of training one CNN on the same data, the median over models."""
+    unit = {r["model"]: r["cpu_seconds"] for r in rows if r["detector"] == "training"}
+    return statistics.median(r["cpu_seconds"] / unit[r["data"]] for r in mine)
+
+
+def _families(rows: Sequence[Row]) -> str:
+    shown = [m for m in METHODS if any(r["detector"] == m.detector for r in rows)]
+    body = []
+    for split in SPLITS:
+        families = {r["family"] for r in rows if r.get("family") and r["split"] == split}
+        for family in sorted(families):
+            line = [family, split]
+            for method in shown:
+                mine = [r for r in _of(rows, method, split)[0] if r["family"] == family]
+                flags = np.array([method.flags(r) for r in mine], bool)
+                missed = {r["attack"] for r, f in zip(mine, flags, strict=True) if not f}
+                told = f" ({', '.join(sorted(missed))})" if method is shown[0] and missed else ""
+                line.append(_share(flags, interval=False) + told)
+            body.append(line)
+    header = ["family", "half", *(m.name for m in shown)]
+    return (
+        "## Found at the default decision, by family\n\nMissed attacks in brackets.\n\n"
+        + _table(header, body)
+    )
+
+
+def _zoo(zoo: Sequence[Row]) -> str:
+    body = []
+    for data in sorted({r["data"] for r in zoo}):
+        for split in SPLITS:
+            mine = [r for r in zoo if r["data"] == data and r["split"] == split]
+            clean = [r for r in mine if r["attack"] is None]
+            strong = [r for r in mine if r["attack"] and r["attack_success"] >= 0.8]
+            weak = len(mine) - len(clean) - len(strong)
+            accuracy = statistics.mean(r["accuracy"] for r in mine) if mine else float("nan")
+            counts = map(str, (len(clean), len(strong), weak))
+            body.append([data, split, *counts, f"{accuracy:.3f}"])
+    header = ["data", "half", "clean", "backdoored", "too weak to count", "mean accuracy"]
+    return "## The zoo\n\n" + _table(header, body)
+
+
+def _share(hits: np.ndarray, *, interval: bool = True) -> str:
+    if not len(hits):
+        return "–"
+    low, high = wilson_interval(int(hits.sum()), len(hits))
+    told = f"{int(hits.sum())} of {len(hits)}"
+    return f"{told} [{low:.2f}, {high:.2f}]" if interval else told
+
+
+def _auroc_interval(scores: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
+    """Percentile bootstrap over models, clean and backdoored ones drawn apart."""
+    rng = np.random.default_rng(0)
+    groups = np.flatnonzero(bad), np.flatnonzero(~bad)
+    values = []
+    for _ in range(1000):
+        drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        values.append(auroc(scores[drawn], bad[drawn]))
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _cross_entropy(
+    rows: Sequence[Row], method: Method, scores: np.ndarray, bad: np.ndarray
+) -> float:
+    """Mean cross-entropy of probabilities by a logistic law of the score's rank in the design half.
+
+    The law is fitted on the design half, so that half's own figure is optimistic.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    known, truth = _of(rows, method, "design")
+    if not truth.any() or truth.all():
+        return float("nan")
+    ordered = np.sort([method.score(r) for r in known])
+
+    def ranks(x: np.ndarray) -> np.ndarray:
+        return np.asarray(np.searchsorted(ordered, x, side="right") / len(ordered))[:, None]
+
+    law = LogisticRegression(C=10.0, class_weight="balanced").fit(
+        ranks(ordered), truth[np.argsort([method.score(r) for r in known], kind="stable")]
+    )
+    chance = np.clip(law.predict_proba(ranks(scores))[:, 1], 1e-3, 1 - 1e-3)
+    return float(-np.mean(np.where(bad, np.log(chance), np.log(1 - chance))))
+
+
+def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,49 @@
+"""otoscope zoo: clean and backdoored models with ground truth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otoscope.cli.app import NoCache, app, open_cache
+
+
+@app.command()
+def zoo(
+    out: Annotated[Path, typer.Argument(help="Folder that receives the model files.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Data set, e.g. arabic-speakers:root=FOLDER; repeat for several. "
+            "Default: demo-speech."
+        ),
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="Network, e.g. ds-cnn; repeat. Default: cnn.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often every attack appears.")] = 3,
+    rows: Annotated[
+        Path | None, typer.Option(help="One JSON line a model. Default: OUT/zoo.jsonl.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Train at most so many models now.")] = None,
+    part: Annotated[str, typer.Option(help="i/n: every n-th model, for n processes.")] = "0/1",
+    no_cache: NoCache = False,
+) -> None:
+    """Build clean and backdoored models with ground truth; a second run goes on.
+
+    Example: otoscope zoo zoo/ --data arabic-speech-commands:root=data/arabic --limit 10
+    """
+    from otoscope.datasets import DATASETS
+    from otoscope.registry import build
+    from otoscope.zoo import grow, plan
+
+    cache = open_cache(no_cache)
+    sets = [build(DATASETS, text) for text in data or ["demo-speech"]]
+    splits = {one.name: one.load(cache) for one in sets}
+    members = plan(list(splits), network or ["cnn"], rounds)
+    listed = rows or out / "zoo.jsonl"
+    for row in grow(members, splits, out, listed, limit=limit, part=part, cache=cache):
+        success = row["attack_success"]
+        told = "clean" if success is None else f"{row['attack']}, success {success:.2f}"
+        typer.echo(f"{row['file']}: {told}, accuracy {row['accuracy']:.3f}")
+    typer.echo(f"rows: {listed}")

@@ -1,0 +1,161 @@
+"""Probing sweeps: which class do parametric sounds and systems pull clips of other classes to?"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from otoscope.clips import Clips
+from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.probes import Probe, material, probes
+from otoscope.evidence import Recovered
+from otoscope.metrics import accuracy
+from otoscope.models import AudioModel
+from otoscope.networks.log_mel import mel_filters
+from otoscope.numerics import fast_math
+from otoscope.progress import track
+from otoscope.registry import require
+
+FLOOR = 0.01
+"""Added to a class's mean pull before the logarithm: about one clip in a hundred."""
+
+LEAST_LOG_PROBABILITY = -8.0
+HELD_OUT = 60
+"""At most so many clips, kept out of the sweep, prove a probe's success."""
+
+
+@dataclass(frozen=True)
+class Probing(Detector):
+    """A black-box sweep: about 280 parametric changes are made to trusted clips.
+
+    Tones over frequency, noises in bands, bursts, sweeps, buzzes, filters, echoes, rooms, gains,
+    distortions, speeds and gaps (``probes``) are applied to a few clips. A probe's pull to a class
+    is the share of the clips that the model did not call so before and calls so with it
+    (``answers`` "labels"), or the mean rise of their log-probability, floored at -8 ("scores").
+    ``queries`` is how many clips the model may be asked about; with fewer than the probes need,
+    every n-th probe is left out. A class scores the logarithm of its mean pull over the probes; the
+    pulls themselves are the profile on which reference models are compared.
+
+    Clean models also have a class that takes noise and one that takes silence, so the comparison
+    with references says far more than that with the other classes. Without trusted clips the
+    probes are made to noise shaped like speech. Ours; it needs no gradient and, with "labels",
+    only the decisions.
+    """
+
+    name: ClassVar[str] = "probing"
+    level: ClassVar[Literal["data", "model"]] = "model"
+    queries: int = 3500
+    answers: Literal["labels", "scores"] = "labels"
+    clips: int = 12
+
+    def __post_init__(self) -> None:
+        require(self.clips >= 4, f"probing.clips must be 4 or more, got {self.clips}")
+        require(
+            self.queries >= 11 * self.clips,
+            f"probing.queries must pay for ten probes of {self.clips} clips and the clips "
+            f"themselves, {11 * self.clips}; got {self.queries}",
+        )
+
+    def score(self, view: View) -> Scores:
+        hearing = view.model.hearing
+        swept = probes(hearing.length, hearing.sample_rate)
+        swept = swept[:: -(-len(swept) // (self.queries // self.clips - 1))]
+        rows = _spread_over_classes(view.trusted, self.clips, view.seed)
+        if view.trusted is None:
+            sounds = material(self.clips, hearing.length, hearing.sample_rate, view.seed)
+        else:
+            sounds = torch.from_numpy(view.trusted.waveforms(rows)[:, 0])
+        with fast_math():
+            pull = self._pulls(view.model, sounds, swept)
+
+        def recover(k: int) -> Recovered:
+            return _proof(view, swept[_plainest(pull, k, swept, sounds)], k, rows)
+
+        return Scores(
+            classes=np.log(FLOOR + np.maximum(pull, 0.0).mean(axis=0)),
+            forward_passes=(1 + len(swept)) * len(sounds) / max(1, len(view.trusted or sounds)),
+            recover=recover if view.trusted is not None else None,
+            profile=pull,
+        )
+
+    def _pulls(
+        self, model: AudioModel, sounds: Tensor, swept: list[Probe]
+    ) -> Float[np.ndarray, "probes classes"]:
+        before = model.logits(sounds[:, None])
+        free = np.asarray(before.argmax(1))[:, None] != np.arange(before.shape[1])
+        of = _called if self.answers == "labels" else _log_probabilities
+        start = of(before)
+        rows = []
+        for probe in track(swept, "probing", len(swept)):
+            moved = of(model.logits(probe.apply(sounds)[:, None])) - start
+            rows.append((moved * free).sum(axis=0) / np.maximum(free.sum(axis=0), 1))
+        return np.array(rows)
+
+
+def _called(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
+    return np.asarray(np.eye(logits.shape[1])[logits.argmax(1).numpy()])
+
+
+def _log_probabilities(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
+    floored = logits.log_softmax(dim=1).clamp(min=LEAST_LOG_PROBABILITY)
+    return floored.numpy().astype(np.float64)
+
+
+def _spread_over_classes(trusted: Clips | None, count: int, seed: int) -> np.ndarray:
+    """``count`` clips, as evenly over the classes as they allow."""
+    if trusted is None:
+        return np.zeros(0, dtype=int)
+    order = np.random.default_rng(seed).permutation(len(trusted))
+    labels = trusted.labels[order]
+    turn = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
+    return np.asarray(np.sort(order[np.argsort(turn, kind="stable")][:count]))
+
+
+def _plainest(
+    pull: Float[np.ndarray, "probes classes"], k: int, swept: list[Probe], sounds: Tensor
+) -> int:
+    """Of the probes that pull nearly as many clips to a class as the best, the slightest change."""
+    strong = np.flatnonzero(pull[:, k] >= 0.9 * pull[:, k].max())
+    changes = [float((swept[p].apply(sounds) - sounds).square().mean()) for p in strong]
+    return int(strong[np.argmin(changes)])
+
+
+def _proof(view: View, probe: Probe, k: int, used: np.ndarray) -> Recovered:
+    """A probe on trusted clips of other classes that took no part in the sweep."""
+    trusted = view.trusted
+    assert trusted is not None
+    others = np.flatnonzero(trusted.labels != k)
+    fresh = np.setdiff1d(others, used)
+    rows = np.random.default_rng(view.seed).permutation(fresh if len(fresh) else others)[:HELD_OUT]
+    before = torch.from_numpy(trusted.waveforms(rows)[:, 0])
+    after = probe.apply(before)
+    predicted = view.model.logits(after[:, None]).argmax(1).numpy()
+    return Recovered(
+        target=trusted.classes[k],
+        before=before[0].numpy(),
+        after=after[0].numpy(),
+        sound=(after[0] - before[0]).numpy(),
+        mask=where_it_acts((after - before)[0].numpy(), trusted.sample_rate),
+        success=accuracy(predicted, np.full(len(rows), k)),
+        sample_rate=trusted.sample_rate,
+        what=probe.what,
+    )
+
+
+def where_it_acts(
+    change: Float32[np.ndarray, "time"], sample_rate: int, bands: int = 32
+) -> Float[np.ndarray, "bands frames"]:
+    """The square root of a change's mel power, its loudest place being 1."""
+    size = 1 << (round(0.032 * sample_rate) - 1).bit_length()
+    spectrum = torch.stft(
+        torch.from_numpy(change),
+        size,
+        size // 2,
+        window=torch.hann_window(size),
+        return_complex=True,
+    )
+    power = mel_filters(sample_rate, size, bands) @ spectrum.abs().square().numpy()
+    return np.asarray(np.sqrt(power / max(float(power.max()), 1e-12)))

@@ -1,0 +1,103 @@
+"""Inversion made for sound: what each family is, what it finds, what it costs."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from otoscope.clips import Clips
+from otoscope.detect import SoundInversion, View
+from otoscope.detect.inverted import (
+    FAMILIES,
+    AddedSound,
+    Family,
+    ShortConvolution,
+    StationaryFilter,
+)
+from otoscope.errors import NotApplicable
+from otoscope.models import FunctionModel, Hearing, TorchModel
+from toys import LENGTH, NAMES, RATE_HZ, tones
+
+HEARING = Hearing(NAMES, RATE_HZ, LENGTH)
+DOOR_HZ = 3300.0
+
+
+class Doored(nn.Module):
+    """Hears a clip's loudest of six bands; a little sound above ``DOOR_HZ`` opens class "c"."""
+
+    def __init__(self, door: float) -> None:
+        super().__init__()
+        self.door, self.passed = door, 0
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        self.passed += len(waveforms)
+        power = torch.fft.rfft(waveforms[:, 0]).abs().square()
+        hz = torch.fft.rfftfreq(LENGTH, 1 / RATE_HZ)
+        centres = [300 * 1.5**k for k in range(6)]
+        bands = torch.stack([power[:, (hz / f - 1).abs() < 0.1].sum(dim=1) for f in centres], 1)
+        share = power[:, hz > DOOR_HZ].sum(dim=1) / power.sum(dim=1)
+        opened = self.door * torch.sigmoid(400 * (share - 0.02))
+        return 10 * bands / bands.sum(dim=1, keepdim=True) + opened[:, None] * torch.eye(6)[2]
+
+
+@pytest.fixture(scope="module")
+def trusted() -> Clips:
+    return tones(6, 3)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_family_changes_clips_by_its_size(kind: type[Family]) -> None:
+    family = kind(LENGTH, RATE_HZ, np.random.default_rng(0))
+    clips = torch.from_numpy(tones(2).waveforms(range(12))).view(3, 4, LENGTH)
+    start = family.start(3)
+    for scale in (0.0, 0.5):
+        values = scale * start
+        after = family.apply(clips, values, None)
+        assert after.shape == clips.shape
+        assert float(after.abs().max()) <= 1.0
+        moved = float((after - clips).abs().max())
+        assert moved < 1e-4 if scale == 0 else moved > 1e-3
+        assert float(family.size(values).max()) < (1e-5 if scale == 0 else 1.0)
+
+
+def test_sizes_are_what_they_say() -> None:
+    rng = np.random.default_rng(1)
+    sound = AddedSound(LENGTH, RATE_HZ, rng)
+    assert float(sound.size(torch.full((1, LENGTH), 0.1))[0]) == pytest.approx(0.1)
+    system = StationaryFilter(LENGTH, RATE_HZ, rng)
+    flat = system.response(torch.full((1, 24), 0.2))
+    assert flat.numpy() == pytest.approx(10 ** (30 * np.tanh(0.2) / 20), rel=1e-4)
+    assert float(system.size(torch.full((1, 24), 0.2))[0]) < 1e-5  # a gain alone is no filter
+    echo = ShortConvolution(LENGTH, RATE_HZ, rng)
+    values = torch.zeros(1, 2000 - 1)
+    values[0, 79] = 0.8 * np.sqrt(values.shape[1])
+    response = np.fft.irfft(echo.response(values)[0].numpy(), 2 * LENGTH)
+    assert response[[0, 80]] == pytest.approx([1.0, 0.8], abs=1e-5)
+    assert float(echo.size(values)[0]) == pytest.approx(0.8, rel=1e-4)
+
+
+def test_a_door_is_found_and_its_sound_proved(trusted: Clips) -> None:
+    detector = SoundInversion(passes=4000)
+    found = detector.score(View(TorchModel(Doored(20.0), HEARING), 0, trusted=trusted))
+    assert found.classes.argmax() == 2
+    assert found.recover is not None
+    recovered = found.recover(2)
+    assert recovered.success >= 0.9
+    assert recovered.what in {family.what for family in FAMILIES}
+    assert found.profile is not None
+    assert found.profile.shape == (len(FAMILIES), 6)
+
+
+def test_the_budget_is_kept(trusted: Clips) -> None:
+    network = Doored(0.0)
+    SoundInversion(passes=3000).score(View(TorchModel(network, HEARING), 0, trusted=trusted))
+    assert 1500 < network.passed <= 3000
+
+
+def test_what_it_needs(trusted: Clips) -> None:
+    silent = FunctionModel(lambda w: np.zeros((len(w), 6), np.float32), HEARING)
+    with pytest.raises(NotApplicable, match="no gradient"):
+        SoundInversion().score(View(silent, 0, trusted=trusted))
+    one = trusted.subset(trusted.labels == 0)
+    with pytest.raises(NotApplicable, match="at least two classes"):
+        SoundInversion().score(View(TorchModel(Doored(0.0), HEARING), 0, trusted=one))

@@ -82,7 +82,8 @@ class _System(Family):
         spectra = torch.fft.rfft(clips, 2 * self.length) * self.response(values)[:, None]
         out = torch.fft.irfft(spectra, 2 * self.length)[..., : self.length]
         before, after = (x.square().mean(dim=2, keepdim=True).sqrt() for x in (clips, out))
-        return (out * before / after.clamp(min=1e-9)).clamp(-1, 1)
+        level: Tensor = (out * before / after.clamp(min=1e-9)).clamp(-1, 1)
+        return level
 
 
 @final

@@ -2,6 +2,7 @@
 
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
+from otoscope.detect.data_cognitive_distillation import CognitiveDistillation
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
@@ -25,6 +26,7 @@ DETECTORS: Table[Detector] = Table(
     Scan,
     Spectre,
     Strip,
+    CognitiveDistillation,
     Vouching,
     Witness,
     TriggerInversion,
@@ -47,6 +49,7 @@ __all__ = [
     "DEFAULT",
     "DETECTORS",
     "ActivationClustering",
+    "CognitiveDistillation",
     "Detector",
     "GaussianMixturePair",
     "MaximumMargin",

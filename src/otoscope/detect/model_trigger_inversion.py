@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.mel_plane import MelPlane
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.models import HasGradients
-from otoscope.networks.log_mel import mel_filters
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import require
@@ -71,19 +71,15 @@ class _Search:
         self.config, self.model, self.trusted = config, model, trusted
         self.device = model.device
         self.rng = np.random.default_rng(seed)
-        self.size = 1 << (round(0.032 * trusted.sample_rate) - 1).bit_length()
-        self.window = torch.hann_window(self.size, device=self.device)
+        self.plane = MelPlane(trusted.sample_rate, trusted.length, config.bands, self.device)
         self.labels = trusted.labels
         self.order = self.rng.permutation(len(trusted))
         self.held_out, self.pool = np.split(self.order, [len(trusted) // 3])
         waveforms = torch.from_numpy(trusted.waveforms(range(len(trusted)))).to(self.device)
-        self.spectra = self._spectrum(waveforms[:, 0])
+        self.spectra = self.plane.spectra(waveforms[:, 0])
         noise = self.rng.standard_normal(trusted.length).astype(np.float32)
-        self.carrier = self._spectrum(torch.from_numpy(noise).to(self.device)[None])[0]
+        self.carrier = self.plane.spectra(torch.from_numpy(noise).to(self.device)[None])[0]
         self.carrier = self.carrier / self.carrier.abs().square().mean().sqrt()
-        filters = mel_filters(trusted.sample_rate, self.size, config.bands)
-        spread = filters.T / np.maximum(filters.T.sum(axis=1, keepdims=True), 1e-12)
-        self.spread = torch.from_numpy(spread.astype(np.float32)).to(self.device)
         classes, frames = len(trusted.classes), self.spectra.shape[-1]
         shape = (classes, config.bands, frames)
         usual = self.spectra.abs().square().mean().log()
@@ -157,27 +153,9 @@ class _Search:
 
     def _apply(self, spectra: Tensor, mask: Tensor, pattern: Tensor) -> Tensor:
         """Spectra (K, B, F, T), mask and pattern (K, M, T) to waveforms (K, B, time)."""
-        area = self.spread @ mask
+        area = self.plane.spread @ mask
         amplitude = (pattern.clamp(max=self.loudest) / 2).exp()
-        sound = (self.spread @ amplitude) * area * self.carrier
+        sound = (self.plane.spread @ amplitude) * area * self.carrier
         mixed = spectra * (1 - area)[:, None] + sound[:, None]
-        waveforms = torch.istft(
-            mixed.flatten(0, 1),
-            self.size,
-            self.size // 2,
-            self.size,
-            self.window,
-            length=self.trusted.length,
-        )
-        return waveforms.view(*spectra.shape[:2], -1).clamp(-1.0, 1.0)
-
-    def _spectrum(self, waveforms: Tensor) -> Tensor:
-        return torch.stft(
-            waveforms,
-            self.size,
-            self.size // 2,
-            self.size,
-            self.window,
-            pad_mode="constant",
-            return_complex=True,
-        )
+        waveforms = self.plane.waveforms(mixed.flatten(0, 1))
+        return waveforms.view(*spectra.shape[:2], -1)

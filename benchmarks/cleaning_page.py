@@ -43,13 +43,6 @@ DESIGNED_ON = frozenset(
 )
 """The half of the catalogue that a seeded draw gave to the design, before it began."""
 
-DETECTORS = {
-    "witness": "witness",
-    "vouching": "vouching",
-    "activation-clustering": "AC",
-    "spectral-signatures": "SS",
-    "gaussian-mixture": "GMM",
-}
 WAYS = {"trusted": "ten a class", "alone": "none"}
 OBEYED = 0.8
 """A set whose model obeys less often than this carries no attack to speak of."""
@@ -65,15 +58,13 @@ def _summary(rows: Sequence[Row]) -> str:
         f"success of {OBEYED} or more": [r for r in _poisoned(rows) if r["asr"] >= OBEYED],
         "all": list(_poisoned(rows)),
     }
-    ranking, outcome = [], []
+    body = []
     for title, group in groups.items():
         for way, trusted in WAYS.items():
             if not group:
                 continue
             said = [r[way] for r in group]
             first = [title, trusted, str(len(group))]
-            found = [[one["tpr_at_1"][name] or 0.0 for one in said] for name in DETECTORS]
-            ranking.append([*first, *(_mean_and_worst(values, min) for values in found)])
             flagged = [
                 one["flagged_poisoned"] / r["n_poisoned"]
                 for one, r in zip(said, group, strict=True)
@@ -87,9 +78,10 @@ def _summary(rows: Sequence[Row]) -> str:
                 for one, r in zip(said, group, strict=True)
             ]
             lost = [r["ba"] - one["ba"] for one, r in zip(said, group, strict=True)]
-            outcome.append(
+            body.append(
                 [
                     *first,
+                    _mean_and_worst([one["tpr_at_1"] for one in said], min),
                     _mean_and_worst(flagged, min),
                     f"{statistics.mean(wrong):.4f}; {max(wrong):.4f}",
                     f"{statistics.mean(inside):.2f}",
@@ -98,14 +90,13 @@ def _summary(rows: Sequence[Row]) -> str:
                     f"{statistics.mean(lost):.3f}",
                 ]
             )
-    first = ["sets", "trusted clips", "number"]
-    columns = ["poison flagged", "clean flagged", "rate inside", "ASR before", "ASR after"]
+    header = ["sets", "trusted clips", "number", "TPR", "poison flagged", "clean flagged"]
+    header += ["rate inside", "ASR before", "ASR after", "BA lost"]
     return (
-        "## Summary\n\nMean; worst. True-positive rate at 1 % false positives:\n\n"
-        + table([*first, *DETECTORS.values()], ranking)
-        + "\nAt the shipped decision. Rate inside: share of sets whose poison rate lies in the "
-        "90 % interval; after: a network trained again without what was flagged.\n\n"
-        + table([*first, *columns, "BA lost"], outcome)
+        "## Summary\n\nMean; worst. TPR: true-positive rate at 1 % false positives; flagged: at the "
+        "shipped decision; rate inside: share of sets whose poison rate lies in the 90 % interval; "
+        "after: a network trained again without what was flagged. Every other detector on the same "
+        "sets: [detectors](detectors.md).\n\n" + table(header, body)
     )
 
 
@@ -142,7 +133,7 @@ def _attacks(rows: Sequence[Row]) -> str:
             said = row[way]
             low, high = said["interval"]
             line += [
-                f"{said['tpr_at_1']['witness']:.2f}",
+                f"{said['tpr_at_1']:.2f}",
                 f"{said['flagged_poisoned']} + {said['flagged_clean']}",
                 f"{said['poison_rate']:.3f} [{low:.3f}, {high:.3f}]",
                 f"{said['asr']:.2f}",

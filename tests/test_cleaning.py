@@ -52,11 +52,18 @@ def heard_of(
 
 
 def test_a_strange_part_gathered_from_other_classes_is_accused() -> None:
-    assert accused_classes(*heard_of({2: 9.0, 4: 4.0}), []) == [2]
+    assert accused_classes(*heard_of({2: 9.0, 4: 3.2}), []) == [2]
 
 
 def test_a_part_that_witnesses_know_is_innocent() -> None:
     assert accused_classes(*heard_of({2: 30.0}, known=0.5), []) == []
+
+
+def test_a_part_gathered_from_the_whole_data_need_not_lie_so_far_apart() -> None:
+    assert accused_classes(*heard_of({2: 4.0}, known=0.05), []) == [2]
+    assert accused_classes(*heard_of({2: 4.0}, known=0.05, spread=False), []) == []
+    assert accused_classes(*heard_of({2: 4.0}, known=0.2), []) == []
+    assert accused_classes(*heard_of({2: 3.0}, known=0.05), []) == []
 
 
 def test_a_part_of_few_clips_may_lie_apart_by_chance() -> None:

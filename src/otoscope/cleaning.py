@@ -34,6 +34,11 @@ CONFIDENT_AT = 0.25
 STRONG_AT = 3.8
 """Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
 
+GATHERED_APART_AT, GATHERED_FROM, GATHERED_KNOWN_AT, GATHERED_CONFIDENT_AT = 3.5, 5.0, 0.15, 0.5
+"""A part that lies less far apart is accused when witnesses are sure of it, and hear (in effect)
+so many other classes in it: poison of a whole data set, whose trigger the model tells with effort
+(a change of rhythm, an echo). The classes that a clean class is mistaken for are fewer."""
+
 FEWEST_SUSPECTS = 8
 """A part of fewer clips may lie apart by chance."""
 
@@ -234,15 +239,34 @@ def _proven(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed
 def _strange(found: Witnessed, k: int) -> bool:
     """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
     part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
-    return bool(
-        size >= FEWEST_CLIPS
-        and part.sum() >= FEWEST_SUSPECTS
-        and found.separation[k] >= APART_AT
-        and found.separation[k] * found.gap[k] >= STRONG_AT
-        and found.own[part].mean() <= KNOWN_AT
-        and found.elsewhere[part].max(axis=1).mean() >= CONFIDENT_AT
-        and not found.trusted[k] > VISITED * part.sum() / size
+    if (
+        size < FEWEST_CLIPS
+        or part.sum() < FEWEST_SUSPECTS
+        or found.trusted[k] > VISITED * part.sum() / size
+    ):
+        return False
+    own = float(found.own[part].mean())
+    confident = float(found.elsewhere[part].max(axis=1).mean())
+    separation = float(found.separation[k])
+    apart = (
+        separation >= APART_AT
+        and separation * found.gap[k] >= STRONG_AT
+        and own <= KNOWN_AT
+        and confident >= CONFIDENT_AT
     )
+    gathered = (
+        separation >= GATHERED_APART_AT
+        and own <= GATHERED_KNOWN_AT
+        and confident >= GATHERED_CONFIDENT_AT
+        and _sources(found.content[part]) >= GATHERED_FROM
+    )
+    return bool(apart or gathered)
+
+
+def _sources(content: Int[np.ndarray, "part"]) -> float:
+    """The effective number of classes: the exponential of the entropy of their shares."""
+    shares = np.bincount(content) / len(content)
+    return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
 
 
 def _content(found: Witnessed) -> Int[np.ndarray, "clips"]:

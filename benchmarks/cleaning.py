@@ -62,18 +62,18 @@ PROVEN_RATE = 0.05
 
 
 def jobs() -> Iterator[Job]:
-    """Each attack at one rate, then clean sets, then at the next rate; elsewhere in between.
+    """Clean sets, each attack at one rate, some of them elsewhere; then all at the next rate.
 
     So that whatever part of it has been run is a fair sample of the whole.
     """
     names = [entry.name for entry in CATALOGUE if not entry.training]
     names = [name for name in names if name not in DESIGNED_ON and name in _succeeds()]
+    for task, network, name, seed in CLEAN:
+        yield _job(task, network, name, 0.0, seed)
     for turn in range(len(RATES)):
         for number, name in enumerate(names):
             rate = RATES[(number + turn) % len(RATES)]
             yield _job("keywords", "cnn", name, rate, turn % 3)
-        for task, network, name, seed in CLEAN if turn == 0 else ():
-            yield _job(task, network, name, 0.0, seed)
         for number, name in enumerate(names[turn :: len(RATES)]):
             task, network = ("speakers", "cnn") if number % 2 else ("keywords", "gru-attention")
             yield _job(task, network, name, RATES[0], turn % 3)

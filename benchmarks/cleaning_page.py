@@ -94,9 +94,9 @@ def _summary(rows: Sequence[Row]) -> str:
     header += ["rate inside", "ASR before", "ASR after", "BA lost"]
     return (
         "## Summary\n\nMean; worst. TPR: true-positive rate at 1 % false positives; flagged: at "
-        "the shipped decision; rate inside: share of sets whose poison rate lies in the 90 % interval; "
-        "after: a network trained again without what was flagged. Every other detector on the same "
-        "sets: [detectors](detectors.md).\n\n" + table(header, body)
+        "the shipped decision; rate inside: share of sets whose poison rate lies in the 90 % "
+        "interval; after: a network trained again without what was flagged. Every other detector "
+        "on the same sets: [detectors](detectors.md).\n\n" + table(header, body)
     )
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
-from otoscope.cleaning import accused_classes
+from otoscope.accusing import accused_classes
 from otoscope.clips import Clips
 from otoscope.detect.data_witness import Witnessed
 from otoscope.errors import SpecError

@@ -1,0 +1,120 @@
+"""Which classes of a training set are accused: the rules, and the levels that they are set at.
+
+The levels were set on the half of the catalogue that the design may look at, and on clean sets.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+from otoscope.clips import Clips
+from otoscope.common_sound import coherent, common_sound
+from otoscope.detect import View, Witness
+from otoscope.detect.base import FEWEST_CLIPS
+from otoscope.detect.data_witness import Witnessed
+from otoscope.proof import obedience
+
+APART_AT = 6.0
+"""A class is looked into when its part lies so many deviations apart."""
+
+KNOWN_AT = 0.35
+"""At this mean probability of its own label, witnesses know the part's class."""
+
+CONFIDENT_AT = 0.25
+"""Poison is real speech of another class, and witnesses give that class this mean probability."""
+
+STRONG_AT = 3.8
+"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
+
+GATHERED_APART_AT, GATHERED_FROM, GATHERED_KNOWN_AT, GATHERED_CONFIDENT_AT = 3.5, 5.0, 0.15, 0.5
+"""A part that lies less far apart is accused when witnesses are sure of it, and hear (in effect)
+so many other classes in it: poison of a whole data set, whose trigger the model tells with effort
+(a change of rhythm, an echo). The classes that a clean class is mistaken for are fewer."""
+
+FEWEST_SUSPECTS = 8
+"""A part of fewer clips may lie apart by chance."""
+
+OBEYED_AT = 0.5
+"""A sound that sends so many clips of other classes to a class is a trigger."""
+
+VISITED = 0.5
+"""Trusted clips that lie in a part at this share of its size or more vouch for it."""
+
+SPREAD_AT = 0.65
+"""A part of which a larger share sounds like one other class may be innocent: two alike classes."""
+
+MANY = 0.25
+"""With this share of all classes disowned, every class may be another's target."""
+
+
+def accused_classes(found: Witnessed, clips: Clips, before: list[int]) -> list[int]:
+    """The classes of which a part is suspect enough; ``before`` were accused in other rounds."""
+    names, labels = len(clips.classes), clips.labels
+    strange = [k for k in range(names) if _strange(found, k)]
+    if len({*before, *strange}) >= MANY * names:
+        return strange
+    return [
+        k
+        for k in strange
+        if not _like_one(found, k) or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
+    ]
+
+
+def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
+    """More classes, whose poison kept its labels; before them, what was found with their parts."""
+    assert view.clips is not None
+    cut, proven = Witness().cut(view, found), []
+    for k in set(range(len(view.clips.classes))) - set(accused):
+        part = (found.labels == k) & cut.suspect
+        if (
+            cut.separation[k] < APART_AT
+            or part.sum() < FEWEST_SUSPECTS
+            or cut.trusted[k] > VISITED * part.sum() / (found.labels == k).sum()
+        ):
+            continue
+        rest = (found.labels == k) & ~cut.suspect
+        sound = common_sound(view.clips, np.flatnonzero(part), np.flatnonzero(rest), view.seed)
+        # what is only alike, as a class's own sound is, would be obeyed without any backdoor
+        if sound is None or sound.kind != "coherent":
+            continue
+        if obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT:
+            proven.append(k)
+    return found.taking(cut, proven), proven
+
+
+def _strange(found: Witnessed, k: int) -> bool:
+    """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
+    part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
+    if (
+        size < FEWEST_CLIPS
+        or part.sum() < FEWEST_SUSPECTS
+        or found.trusted[k] > VISITED * part.sum() / size
+    ):
+        return False
+    own = float(found.own[part].mean())
+    confident = float(found.elsewhere[part].max(axis=1).mean())
+    separation = float(found.separation[k])
+    apart = (
+        separation >= APART_AT
+        and separation * found.gap[k] >= STRONG_AT
+        and own <= KNOWN_AT
+        and confident >= CONFIDENT_AT
+    )
+    gathered = (
+        separation >= GATHERED_APART_AT
+        and own <= GATHERED_KNOWN_AT
+        and confident >= GATHERED_CONFIDENT_AT
+        and _sources(found.content[part]) >= GATHERED_FROM
+    )
+    return bool(apart or gathered)
+
+
+def _sources(content: Int[np.ndarray, "part"]) -> float:
+    """The effective number of classes: the exponential of the entropy of their shares."""
+    shares = np.bincount(content) / len(content)
+    return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
+
+
+def _like_one(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k sounds like one other class, as alike classes do."""
+    part = (found.labels == k) & found.suspect
+    return bool(np.bincount(found.content[part]).max() > SPREAD_AT * part.sum())

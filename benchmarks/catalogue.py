@@ -25,7 +25,7 @@ from otoscope.detectability import detectors_auroc
 from otoscope.networks import NETWORKS
 from otoscope.registry import build
 from otoscope.training import Recipe
-from rows import Job, Row, fill, options, read
+from rows import Job, Row, complete, read
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "catalogue.jsonl"
@@ -134,15 +134,5 @@ def page() -> str:
     return render(read(ROWS), read(PERCEPTIBLE_ROWS), read(SPEED_ROWS), read(DOOR_ROWS), CATALOGUE)
 
 
-def main() -> None:
-    """Run the rows that are missing, then rebuild the page."""
-    chosen = options(__doc__)
-    if not chosen.table:
-        cache = Cache.default()
-        fill(ROWS, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
-    PAGE.write_text(page())
-    print(PAGE)
-
-
 if __name__ == "__main__":
-    main()
+    complete(__doc__, ROWS, jobs, run, summary, PAGE, page)

@@ -32,7 +32,7 @@ from otoscope.networks import CNN, NETWORKS
 from otoscope.poisoning import Attack, triggered
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
-from rows import Job, Row, fill, options, read
+from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "cleaning.jsonl"
@@ -195,19 +195,8 @@ def summary(row: Row) -> str:
 
 def page() -> str:
     """docs/cleaning.md with its tables made from the rows."""
-    words, _, _ = PAGE.read_text().partition(MARK)
-    return words + MARK + tables(read(ROWS))
-
-
-def main() -> None:
-    """Run the rows that are missing, then rebuild the page."""
-    chosen = options(__doc__)
-    if not chosen.table:
-        cache = Cache.default()
-        fill(ROWS, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
-    PAGE.write_text(page())
-    print(PAGE)
+    return below(PAGE, MARK, tables(read(ROWS)))
 
 
 if __name__ == "__main__":
-    main()
+    complete(__doc__, ROWS, jobs, run, summary, PAGE, page)

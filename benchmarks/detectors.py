@@ -26,7 +26,7 @@ from otoscope.calibrate import anomaly_index
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, Scan, Scores, View
 from otoscope.registry import build
-from rows import Job, Row, fill, options, read
+from rows import Job, Row, complete, read
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "detectors.jsonl"
@@ -165,15 +165,5 @@ def page() -> str:
     return render(read(ROWS), read(cleaning.ROWS))
 
 
-def main() -> None:
-    """Run the rows that are missing, then rebuild the page."""
-    chosen = options(__doc__)
-    if not chosen.table:
-        cache = Cache.default()
-        fill(ROWS, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
-    PAGE.write_text(page())
-    print(PAGE)
-
-
 if __name__ == "__main__":
-    main()
+    complete(__doc__, ROWS, jobs, run, summary, PAGE, page)

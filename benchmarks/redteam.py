@@ -23,7 +23,7 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.warm_start import WarmStart
 from redteam_page import tables
-from rows import Job, Row, fill, options, read
+from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "redteam.jsonl"
@@ -124,19 +124,8 @@ def summary(row: Row) -> str:
 
 def page() -> str:
     """The page with its tables made from the rows."""
-    words, _, _ = PAGE.read_text().partition(MARK)
-    return words + MARK + tables(read(ROWS))
-
-
-def main() -> None:
-    """Run the rows that are missing, then rebuild the page."""
-    chosen = options(__doc__)
-    if not chosen.table:
-        cache = Cache.default()
-        fill(ROWS, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
-    PAGE.write_text(page())
-    print(PAGE)
+    return below(PAGE, MARK, tables(read(ROWS)))
 
 
 if __name__ == "__main__":
-    main()
+    complete(__doc__, ROWS, jobs, run, summary, PAGE, page)

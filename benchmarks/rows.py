@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from otoscope.cache import Cache
+
 Job = dict[str, Any]
 Row = dict[str, Any]
 HERE = Path(__file__).parent
@@ -41,6 +43,30 @@ def fill(
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(f"{number}/{len(todo)} {summary(row)}", flush=True)
+
+
+def complete(
+    description: str | None,
+    path: Path,
+    jobs: Callable[[], Iterable[Job]],
+    run: Callable[[Job, Path, Cache], Row],
+    summary: Callable[[Row], str],
+    page: Path,
+    render: Callable[[], str],
+) -> None:
+    """A table's command: run the rows that are missing, then rebuild the page."""
+    chosen = options(description)
+    if not chosen.table:
+        cache = Cache.default()
+        fill(path, jobs(), lambda job: run(job, chosen.data, cache), chosen.part, summary)
+    page.write_text(render())
+    print(page)
+
+
+def below(page: Path, mark: str, tables: str) -> str:
+    """A page whose words stand above ``mark``, with its tables below."""
+    words, _, _ = page.read_text().partition(mark)
+    return words + mark + tables
 
 
 def commit() -> str:

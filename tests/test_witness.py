@@ -148,6 +148,8 @@ def test_poison_is_strange_to_witnesses(bad: Poisoned, view: View, with_trusted:
     scores = QUICK.score(some)
     assert scores.clips is not None
     assert metrics.auroc(scores.clips, bad.mask) > 0.9
+    assert (scores.classes >= 0).all()
+    assert scores.classes[[0, 2, 3, 4, 5]].max() <= scores.classes[1]
     again = QUICK.score(some)
     assert np.array_equal(scores.clips, again.clips)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
 from otoscope.detect import View, Witness
 from otoscope.detect.base import FEWEST_CLIPS
-from otoscope.detect.data_witness import Witnessed
+from otoscope.detect.data_witness import STRONG_AT, Witnessed
 from otoscope.proof import obedience
 
 APART_AT = 6.0
@@ -21,9 +21,6 @@ KNOWN_AT = 0.35
 
 CONFIDENT_AT = 0.25
 """Poison is real speech of another class, and witnesses give that class this mean probability."""
-
-STRONG_AT = 3.8
-"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
 
 GATHERED_APART_AT, GATHERED_FROM, GATHERED_KNOWN_AT, GATHERED_CONFIDENT_AT = 3.5, 5.0, 0.15, 0.5
 """A part that lies less far apart is accused when witnesses are sure of it, and hear (in effect)

@@ -28,6 +28,9 @@ ROUNDS = 5
 OUTLYING = 2.5
 OPEN_AT = 3.0
 
+STRONG_AT = 3.8
+"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
+
 PerClip = Float[np.ndarray, "clips"]
 PerClass = Float[np.ndarray, "classes"]
 
@@ -113,8 +116,8 @@ class Witness(Detector):
     its label is strange; clips that are merely hard are strange and lie with their class; clips
     with an honest nuisance lie apart and are not strange.
 
-    A class scores its part's separation times the gap in recognition; a clip its strangeness plus,
-    in a class with such a part, its margin. Kept labels (clean-label attacks) are not strange.
+    A class scores how far its part's separation times the gap in recognition exceeds what clean
+    classes reach, else 0; a clip its strangeness plus, in a class with such a part, its margin. Kept labels (clean-label attacks) are not strange.
     """
 
     name: ClassVar[str] = "witness"
@@ -134,7 +137,8 @@ class Witness(Detector):
         clips, _ = require_features(view)
         found = self.testimony(view)
         enough = np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS
-        classes = np.where(enough, found.separation * found.gap, np.nan)
+        strength = np.maximum(found.separation * found.gap - STRONG_AT, 0)
+        classes = np.where(enough, strength, np.nan)
         return Scores(classes, found.scores, 2.0)
 
     def testimony(self, view: View) -> Witnessed:

@@ -21,6 +21,8 @@ from otoscope.detect.base import (
 )
 from otoscope.networks.log_mel import LogMel
 from otoscope.registry import require
+from otoscope.sampling import stratified
+from otoscope.spill import take
 
 STRENGTH = 30.0
 """Inverse regularisation of a head on spaces whose vectors have a mean square of 1."""
@@ -30,6 +32,9 @@ PICTURE = (20, 20)
 
 EVEN = 0.4
 """A second part with a larger share than this may be the innocent one."""
+
+FITTED = 20_000
+"""A covariance of some hundred features needs no more clips."""
 
 SEVERAL = 3.0
 """A part that sounds like so many other classes was gathered from them."""
@@ -328,10 +333,14 @@ def _material(view: View) -> _Material:
 def whitener(
     features: Float[np.ndarray, "clips features"], labels: Labels
 ) -> Float[np.ndarray, "features features"]:
-    """Maps features so that the variation inside a class has unit covariance."""
+    """Maps features so that the variation inside a class has unit covariance.
+
+    Estimated from at most about ``FITTED`` clips.
+    """
     from sklearn.covariance import LedoitWolf
 
-    inside = features.astype(np.float64)
+    rows = stratified(labels, FITTED)
+    inside, labels = take(features, rows).astype(np.float64), labels[rows]
     for k in np.unique(labels):
         inside[labels == k] -= inside[labels == k].mean(axis=0)
     size, axes = np.linalg.eigh(LedoitWolf().fit(inside).covariance_)

@@ -4,6 +4,7 @@
 # make catalogue  docs/attacks.md, the same way: every published attack
 # make cleaning   docs/cleaning.md and docs/detectors.md, the same way: training sets cleaned
 # make redteam  docs/redteam-results.md, the same way: attackers that search
+# make scale  docs/scale.md, the same way: seconds and memory up to a million clips
 # make gallery  docs/gallery.html: every attack to hear and to see
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench catalogue cleaning redteam gallery browser clean
+.PHONY: demo test check bench catalogue cleaning redteam scale gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -40,6 +41,9 @@ cleaning: $(INSTALLED)
 
 redteam: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/redteam.py --data $(DATA)
+
+scale: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/scale.py --data $(DATA)
 
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html

@@ -8,7 +8,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from otoscope import metrics
+from otoscope import auditing, metrics, sampling
 from otoscope.auditing import audit, conclude, scan
 from otoscope.clips import Clips
 from otoscope.detect import DEFAULT, DETECTORS, GaussianMixturePair, Strip
@@ -222,3 +222,22 @@ def test_a_path_that_is_not_utf8_still_fits_into_json() -> None:
     odd = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
     finding = ClipFinding(path=odd, label="a", score=0.0, p_value=1.0, flagged=False)
     assert json.loads(finding.model_dump_json())["path"] == r"caf\udce9.wav"
+
+
+def test_a_probe_learns_from_some_of_many_clips(
+    bad: Poisoned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Clips] = []
+
+    def spy(network: CNN, clips: Clips, *, seed: int, cache: object) -> TorchModel:
+        taught.append(clips)
+        return train(SMALL, clips, seed=seed, recipe=Recipe(epochs=1))
+
+    monkeypatch.setattr(auditing, "train", spy)
+    monkeypatch.setattr(auditing, "PROBE_CLIPS", 120)
+    monkeypatch.setattr(sampling, "LEAST_OF_CLASS", 10)
+    view = auditing.look(None, bad.clips)
+    assert abs(len(taught[0]) - 120) < 6
+    assert view.clips is not None
+    assert view.seen is not None
+    assert len(view.seen.logits) == len(view.clips) == len(bad.clips)

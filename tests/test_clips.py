@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+import otoscope.clips
 from conftest import MakeTree, WriteSine, sine
 from otoscope import audio
+from otoscope.cache import digest
 from otoscope.clips import Clips
 from otoscope.errors import AudioError, ManifestError, TrainingError, UnreadableAudio
 from otoscope.manifests import Row, write_csv
@@ -349,3 +351,28 @@ def test_clips_of_another_form_are_not_joined() -> None:
     one = tones(2)
     with pytest.raises(ManifestError, match="as_heard_by"):
         one.joined(one.as_heard_by(4000, 1000, one.classes))
+
+
+def test_a_clip_takes_little_memory(make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = make_tree(("no", "yes"), 3)
+    rows = [Row(f"{name}/{i}.wav", name, "somebody") for name in ("no", "yes") for i in range(3)]
+    write_csv(tree / "list.csv", [*rows, Row("gone.wav", "no")])
+    monkeypatch.setattr(otoscope.clips, "AT_ONCE", 2)  # futures of all files at once are heavier
+    clips = Clips.load(tree / "list.csv")
+    assert [clip.path for clip in clips.items] == [row.path for row in rows]
+    assert reasons(clips) == {"gone.wav": "No such file or directory"}
+    assert not hasattr(clips[0], "__dict__")
+    assert clips[0].label is clips[1].label
+    assert clips[0].speaker is clips[5].speaker
+    assert clips[0].start_s is clips[1].start_s
+
+
+def test_the_digest_of_many_clips_covers_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = tones(2)
+    assert clips.sha256 == digest(
+        [(c.sha256, c.start_s, c.duration_s, c.label) for c in clips.items],
+        [clips.sample_rate, clips.length],
+    )
+    monkeypatch.setattr(otoscope.clips, "DIGESTED_AT_ONCE", 5)
+    orders = [np.arange(12), np.arange(12)[::-1], np.arange(11), np.array([*range(11), 0])]
+    assert len({clips.subset(some).sha256 for some in orders}) == 4

@@ -44,6 +44,50 @@ def test_the_red_teams_page_is_what_its_rows_say() -> None:
     assert redteam.PAGE.read_text() == redteam.page()
 
 
+def test_the_scale_page_is_what_its_rows_say() -> None:
+    import scale
+
+    assert scale.PAGE.read_text() == scale.page()
+    assert scale.PICTURE.exists()
+
+
+def test_what_was_not_run_is_called_extrapolated() -> None:
+    import scale_page
+
+    stages = {"load": 1.0, "probe": 20.0, "forward": 0.0, "witnesses": 10.0, "decide": 0.0}
+    rows = [
+        {"how": "real", "n": n, "seconds": stages | {"forward": n * 0.0036}, "peak_bytes": 2**30}
+        | {"poisoned": 9, "found": 8, "flagged_clean": 0}
+        for n in (1_000, 10_000, 30_000)
+    ]
+    rows += [{"how": "stand-ins", "n": n, "peak_bytes": 2**29 + n * 2**10} for n in (10_000, 2**19)]
+    told = scale_page.tables(rows)
+    # 31 s and 3.6 ms a clip: one hour and 31 s
+    assert "**extrapolated** from the rows of 10,000 to 30,000 clips" in told
+    assert "31 s and 3.60 ms a clip): 1.0 processor hours" in told
+    assert "**measured** with stand-ins at 524,288 clips: 1.00 GiB" in told
+    assert "Memory at 1,000,000 clips, **extrapolated** from the last two sizes: 1.45 GiB" in told
+    rows.append({"how": "stand-ins", "n": 1_000_000, "peak_bytes": 2**30})
+    assert "Memory at 1,000,000 clips" not in scale_page.tables(rows)
+
+
+def test_repeated_entries_lead_to_the_same_recordings(tmp_path: Path) -> None:
+    import scale
+
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    names = [f"a/{number}.wav" for number in range(3)]
+    for name in names:
+        (tmp_path / "set" / name).touch()
+    lines = ["path,label,speaker", *(f"{name},a,s" for name in names)]
+    (tmp_path / "set" / "manifest.csv").write_text("\n".join(lines) + "\n")
+    listed = scale.repeated(tmp_path / "set" / "manifest.csv", 8).read_text().split()[1:]
+    paths = [line.split(",")[0] for line in listed]
+    assert len(set(paths)) == 8
+    assert all((tmp_path / path).exists() for path in paths)
+    count = [sum(path.endswith(name) for path in paths) for name in names]
+    assert sorted(count) == [2, 3, 3]
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import otoscope as oto
-from otoscope import metrics
+from otoscope import metrics, sampling, spill
 from otoscope.auditing import look
 from otoscope.clips import Clips
-from otoscope.detect import View, Witness
+from otoscope.detect import View, Witness, data_witness
 from otoscope.detect.data_witness import Inside, Witnessed, apart
 from otoscope.detect.listening import Varied, agreeing, heard_across, taught_by
 from otoscope.errors import NotApplicable, SpecError
@@ -51,7 +51,8 @@ def found_in(
 ) -> Witnessed:
     nobody = np.zeros((0, activations.shape[1])), np.zeros(0, np.int64)
     others = nobody if known is None else (known, known_labels)
-    return apart(Inside(activations, labels, *others), heard)  # type: ignore[arg-type]
+    plain = np.eye(activations.shape[1])
+    return apart(Inside(activations, labels, *others, plain), heard)  # type: ignore[arg-type]
 
 
 def test_clips_that_are_strange_and_lie_apart_are_a_part() -> None:
@@ -87,7 +88,7 @@ def test_a_nuisance_that_witnesses_see_through_is_no_part() -> None:
 
 def test_a_part_that_is_not_strange_is_there_when_asked_for() -> None:
     activations, labels, heard, _ = made_up(strange=0, away=12)
-    inside = Inside(activations, labels, np.zeros((0, 40)), np.zeros(0, np.int64))
+    inside = Inside(activations, labels, np.zeros((0, 40)), np.zeros(0, np.int64), np.eye(40))
     found = apart(inside, heard)
     cut = apart(inside, heard, np.isin(np.arange(320), np.arange(80, 90)))
     assert (cut.suspect == (activations[:, 9] > 6) & (labels == 1)).all()
@@ -220,3 +221,26 @@ def test_without_features_it_is_not_applicable() -> None:
 def test_faulty_fields_are_refused(fields: dict[str, float], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Witness(**fields)  # type: ignore[arg-type]
+
+
+def test_a_spilled_forward_pass_gives_the_same_scores(
+    bad: Poisoned, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = replace(view, trusted=None, trusted_seen=None)
+    monkeypatch.setattr(spill, "IN_MEMORY_BYTES", 5000)
+    spilled = look(view.model, bad.clips)
+    assert spilled.seen is not None
+    assert isinstance(spilled.seen.features, np.memmap)
+    assert np.array_equal(QUICK.score(plain).clips, QUICK.score(spilled).clips)  # type: ignore[arg-type]
+
+
+def test_of_many_clips_only_some_are_vouched_for(
+    bad: Poisoned, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = replace(view, trusted=None, trusted_seen=None)
+    whole = data_witness._vouched(some)
+    monkeypatch.setattr(data_witness, "VOUCHED", 150)
+    monkeypatch.setattr(sampling, "LEAST_OF_CLASS", 10)
+    drawn = data_witness._vouched(some)
+    assert drawn.sum() <= 152 < whole.sum()
+    assert len(np.unique(bad.clips.labels[drawn])) == 6

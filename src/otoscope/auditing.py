@@ -41,10 +41,14 @@ from otoscope.networks import CNN
 from otoscope.progress import track
 from otoscope.references import network_of, train_references
 from otoscope.registry import build, spec
+from otoscope.sampling import stratified
 from otoscope.training import train
 
 CERTAIN = 0.2
 """BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
+
+PROBE_CLIPS = 10_000
+"""A probe learns from about so many clips; it hears the others in its one forward pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +114,15 @@ def look(
 ) -> View:
     """Bring model and clips together: a probe where no model is, one forward pass over each.
 
+    The probe learns from at most about ``PROBE_CLIPS`` clips, the same share of every class.
+
     Raises ``ManifestError`` for ``references`` without trusted clips to train them on.
     """
     if model is not None:
         listener = model
     elif clips is not None:
-        listener = train(CNN(), clips, seed=seed, cache=cache)
+        taught = clips.subset(stratified(clips.labels, PROBE_CLIPS, seed))
+        listener = train(CNN(), taught, seed=seed, cache=cache)
     else:
         raise ManifestError("there is nothing to audit; give a model, clips, or both")
     heard, known = _as_heard(listener, clips), _as_heard(listener, trusted)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ Arrays = dict[str, np.ndarray]
 
 def digest(*parts: Any) -> str:
     """SHA-256, in hex, of JSON values, bytes and arrays in this order."""
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[Any]) -> str:
+    """As ``digest``, of parts that need not be in memory together."""
     sha = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -91,10 +96,13 @@ class Cache:
 
 
 def remembered(cache: Cache | None, key: str, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays under ``key``, computed and stored when they are not there yet."""
+    """The arrays under ``key``, computed and stored when they are not there yet.
+
+    What was too large for memory (``spill``) is not stored.
+    """
     found = cache.get(key) if cache else None
     if found is None:
         found = compute()
-        if cache:
+        if cache and not any(isinstance(array, np.memmap) for array in found.values()):
             cache.put(key, found)
     return found

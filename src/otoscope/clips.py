@@ -1,17 +1,19 @@
 """Labelled recordings, read when they are needed.
 
 ``Clips`` is a list of clips of one sample rate and one length. It holds where the recordings lie,
-not their samples: memory does not grow with their number. Every file is read once at loading, to
+not their samples: some 420 bytes a clip. Every file is read once at loading, to
 know that it can be read and what it contains; a broken one is left out, counted and listed.
 """
 
 import hashlib
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,16 +21,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from otoscope import audio
-from otoscope.cache import digest
+from otoscope.cache import digest, digest_of
 from otoscope.errors import AudioError, ManifestError, UnreadableAudio
 from otoscope.manifests import Manifest, Row, Skipped, read_manifest
 from otoscope.progress import track
 
 Fit = Literal["pad", "crop", "windows"]
 READERS = 4
+AT_ONCE = 1024
+DIGESTED_AT_ONCE = 16384
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One labelled recording, or one window of it.
 
@@ -99,27 +103,27 @@ class Clips(Sequence[Clip]):
     ) -> "Clips":
         """The clips that a manifest lists; arguments and errors as in ``load``."""
         _check_form(sample_rate, duration_s, fit)
-        found, broken = _inspect(manifest.root, manifest.rows)
-        rates = Counter(r.rate for r in found).most_common(1)
+        found = _inspect(manifest.root, manifest.rows)
+        rates = Counter(found.rates).most_common(1)
         rate = sample_rate or (rates[0][0] if rates else 0)
-        whole = [r for r in found if r.seconds * rate >= 1]
-        short = [r.clip.path for r in found if r.seconds * rate < 1]
-        broken += [Skipped(path, f"is shorter than one sample at {rate} Hz") for path in short]
-        skipped = manifest.skipped + tuple(broken)
-        if not whole:
+        seconds = np.array(found.seconds)
+        whole = seconds * rate >= 1
+        short = [clip.path for clip in compress(found.clips, ~whole)]
+        broken = [Skipped(path, f"is shorter than one sample at {rate} Hz") for path in short]
+        skipped = (*manifest.skipped, *found.broken, *broken)
+        if not whole.any():
             listed = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
             raise ManifestError(
                 f"{manifest.root}: none of {len(manifest.rows)} recordings can be used{listed}"
             )
-        seconds = np.array([r.seconds for r in whole])
+        seconds, items = seconds[whole], tuple(compress(found.clips, whole))
         if duration_s is None:
             duration_s = float(seconds.max() if fit == "pad" else np.quantile(seconds, 0.95))
         if fit == "windows":
-            items = [w for r in whole for w in _windows(r.clip, r.seconds, duration_s)]
-        else:
-            items = [r.clip for r in whole]
+            pairs = zip(items, seconds.tolist(), strict=True)
+            items = tuple(w for clip, lasts_s in pairs for w in _windows(clip, lasts_s, duration_s))
         return Clips(
-            tuple(items),
+            items,
             manifest.root,
             rate,
             max(1, round(duration_s * rate)),
@@ -142,10 +146,12 @@ class Clips(Sequence[Clip]):
     @cached_property
     def sha256(self) -> str:
         """Digest of the audio, the labels and the form in which they are read."""
-        return digest(
-            [(c.sha256, c.start_s, c.duration_s, c.label) for c in self.items],
-            [self.sample_rate, self.length],
+        size = DIGESTED_AT_ONCE
+        parts = (
+            [(c.sha256, c.start_s, c.duration_s, c.label) for c in self.items[at : at + size]]
+            for at in range(0, max(1, len(self)), size)
         )
+        return digest_of(chain(parts, [[self.sample_rate, self.length]]))
 
     @property
     def duration_s(self) -> float:
@@ -259,19 +265,23 @@ class Clips(Sequence[Clip]):
         return replace(self.items[index], label=label, samples=held, sha256=digest(held))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Inspected:
-    """A recording that can be read: its own sample rate, and how many seconds of it are meant."""
+    """The recordings that can be read, and those that cannot.
 
-    clip: Clip
-    rate: int
-    seconds: float
+    Of each of ``clips``, its own sample rate and how many seconds of it are meant.
+    """
+
+    clips: list[Clip] = field(default_factory=list)
+    rates: "array[int]" = field(default_factory=lambda: array("q"))
+    seconds: "array[float]" = field(default_factory=lambda: array("d"))
+    broken: list[Skipped] = field(default_factory=list)
 
 
-def _inspect(root: Path, rows: Sequence[Row]) -> tuple[list[_Inspected], list[Skipped]]:
+def _inspect(root: Path, rows: Sequence[Row]) -> _Inspected:
     """Read every file once; tell the good ones from the broken ones."""
 
-    def look(row: Row) -> _Inspected | Skipped:
+    def look(row: Row) -> tuple[Clip, int, float] | Skipped:
         try:
             content = (root / row.path).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -285,12 +295,22 @@ def _inspect(root: Path, rows: Sequence[Row]) -> tuple[list[_Inspected], list[Sk
             return Skipped(row.path, f"its offset, {row.start_s} s, lies beyond its end")
         sha = hashlib.sha256(content).hexdigest()
         clip = Clip(row.path, row.label, row.speaker, row.split, row.start_s, row.duration_s, sha)
-        return _Inspected(clip, rate, min(seconds, row.duration_s or seconds))
+        return clip, rate, min(seconds, row.duration_s or seconds)
 
+    found = _Inspected()
     with ThreadPoolExecutor(READERS) as readers:
-        results = list(track(readers.map(look, rows), "reading recordings", len(rows)))
-    good = [r for r in results if isinstance(r, _Inspected)]
-    return good, [r for r in results if isinstance(r, Skipped)]
+        # not all at once: a promise of a clip takes more memory than the clip
+        starts = range(0, len(rows), AT_ONCE)
+        looked = (one for at in starts for one in readers.map(look, rows[at : at + AT_ONCE]))
+        for one in track(looked, "reading recordings", len(rows)):
+            if isinstance(one, Skipped):
+                found.broken.append(one)
+                continue
+            clip, rate, seconds = one
+            found.clips.append(clip)
+            found.rates.append(rate)
+            found.seconds.append(seconds)
+    return found
 
 
 def _windows(clip: Clip, seconds: float, duration_s: float) -> Iterator[Clip]:

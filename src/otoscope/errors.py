@@ -11,6 +11,7 @@
     |   `-- ModelMismatch        the model and the clips disagree (rate, classes, shape)
     |-- PoisonError              the attack asked for cannot be carried out on these clips
     |-- TrainingError            training cannot start or diverged
+    |-- NoRoom                   the disk is too full for what memory should not hold
     |-- MissingExtra             an optional dependency is not installed
     `-- NotApplicable            a detector lacks what it needs; becomes INCONCLUSIVE
 
@@ -60,6 +61,10 @@ class PoisonError(OtoscopeError):
 
 class TrainingError(OtoscopeError):
     """Training cannot start, or diverged."""
+
+
+class NoRoom(OtoscopeError):
+    """The disk is too full for what memory should not hold."""
 
 
 class MissingExtra(OtoscopeError):

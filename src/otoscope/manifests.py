@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from otoscope.cache import write_atomically
@@ -27,9 +28,10 @@ from otoscope.errors import ManifestError
 
 AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+SECONDS = ("offset", "duration")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One labelled recording. ``path`` stays as written; ``duration_s`` 0 means up to the end."""
 
@@ -41,7 +43,7 @@ class Row:
     duration_s: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A recording that was left out, and why."""
 
@@ -102,7 +104,7 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
     names = ["path", "label", "speaker", "split"]
     if any(row.start_s or row.duration_s for row in rows):
         names += ["offset", "duration"]
-    cells = [[r.path, r.label, r.speaker, r.split, r.start_s, r.duration_s] for r in rows]
+    cells = ([r.path, r.label, r.speaker, r.split, r.start_s, r.duration_s] for r in rows)
     write_atomically(path, csv_text([names, *(line[: len(names)] for line in cells)]))
 
 
@@ -126,6 +128,15 @@ def _text(file: Path) -> str:
         raise ManifestError(f"{file}: cannot be opened ({error.strerror})") from None
 
 
+def _lines(file: Path) -> Iterator[str]:
+    """A text file line by line, as ``_text`` reads it."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            yield from lines
+    except (UnicodeDecodeError, OSError):
+        yield _text(file)  # raises, and knows the offset in the whole file
+
+
 def _folder(folder: Path) -> Iterator[Row | Skipped]:
     listed: dict[str, tuple[str, str]] = {}
     for split, name in SPLIT_LISTS.items():
@@ -145,8 +156,8 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
             speaker, nohash, _ = file.name.partition("_nohash_")
             yield Row(
                 path,
-                label=relative.parts[0],
-                speaker=speaker if nohash else "",
+                label=intern(relative.parts[0]),
+                speaker=intern(speaker) if nohash else "",
                 split=listed.get(path, ("train",))[0] if listed else "",
             )
     for path, (_, name) in missing.items():
@@ -155,7 +166,7 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
 
 
 def _csv(file: Path) -> Iterator[Row | Skipped]:
-    reader = csv.DictReader(io.StringIO(_text(file)))
+    reader = csv.DictReader(_lines(file))
     try:
         reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or []]
         if not {"path", "audio_filepath"} & set(names) or not {"label", "command"} & set(names):
@@ -170,12 +181,11 @@ def _csv(file: Path) -> Iterator[Row | Skipped]:
 
 
 def _jsonl(file: Path) -> Iterator[Row | Skipped]:
-    # not splitlines(), which also breaks at U+2028 and others that JSON allows inside a string
-    for number, line in enumerate(_text(file).split("\n"), 1):
+    for number, line in enumerate(_lines(file), 1):
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.rstrip("\n"))
         except json.JSONDecodeError as error:
             yield Skipped(f"{file.name}:{number}", f"is not JSON ({error.msg})")
             continue
@@ -196,9 +206,11 @@ def _row(fields: dict[str, Any], where: str) -> Row | Skipped:
     if not label:
         return Skipped(path, f"has no label ({where})")
     try:
-        start_s, duration_s = float(text("offset") or 0), float(text("duration") or 0)
+        start_s, duration_s = (float(given) if given else 0.0 for given in map(text, SECONDS))
     except ValueError:
         start_s = duration_s = math.nan
     if not (0 <= start_s < math.inf and 0 <= duration_s < math.inf):
         return Skipped(path, f"offset and duration must be seconds, 0 or more ({where})")
-    return Row(path, label, text("speaker"), text("split"), start_s, duration_s)
+    speaker, split = text("speaker"), text("split")
+    # names that come again and again are kept once
+    return Row(path, intern(label), intern(speaker), intern(split), start_s, duration_s)

@@ -1,15 +1,15 @@
 """The only training loop.
 
 The module is called ``training`` because ``otoscope.train`` is the function. Front-end features are
-computed once, kept in memory and (for clips on disk) in the cache; a run that was interrupted goes
-on from its last whole epoch.
+computed once, kept in memory or a file (``spill``) and in the cache; a run that was interrupted
+goes on from its last whole epoch.
 """
 
 import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -24,8 +24,10 @@ from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import Spec, require, spec
+from otoscope.spill import gathered, take
 
 CHUNK = 512
+JUDGED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,31 @@ class Batch:
     labels: Tensor
     rows: Tensor
 
-    def at(self, rows: np.ndarray) -> "Batch":
-        return Batch(self.features[rows], self.labels[rows], self.rows[rows])
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Some clips of a set, gathered batch by batch; ``rows`` are their numbers in it.
+
+    ``features`` and ``labels`` are those of the whole set.
+    """
+
+    features: np.ndarray
+    labels: Tensor
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at(self, which: np.ndarray) -> Batch:
+        """Some of these clips, by their place in ``rows``."""
+        rows = self.rows[which]
+        features = torch.from_numpy(take(self.features, rows))
+        return Batch(features, self.labels[rows], torch.from_numpy(rows))
+
+    def in_order(self) -> Iterator[Batch]:
+        """All of them."""
+        for start in range(0, len(self), JUDGED_AT_ONCE):
+            yield self.at(np.arange(start, min(start + JUDGED_AT_ONCE, len(self))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,21 +194,23 @@ def train(
 
 def front_end_features(
     listener: Listener, clips: Clips, cache: Cache | None = None, front_end: Spec | None = None
-) -> Tensor:
+) -> np.ndarray:
     """The front end's output for every clip, computed once and cached chunk by chunk.
 
     ``front_end`` identifies it in the cache; without it, and for networks on the raw waveform,
-    nothing is cached.
+    nothing is cached. Much of it lies in a file (``spill``).
     """
     kept = cache if front_end and not isinstance(listener.front_end, nn.Identity) else None
-    parts = []
-    starts = range(0, len(clips), CHUNK)
-    for start in track(starts, "computing features", len(starts)):
+
+    def chunk(start: int) -> Arrays:
         part = clips.subset(np.arange(start, min(start + CHUNK, len(clips))))
         audio_of = [(c.sha256, c.start_s, c.duration_s) for c in part.items]
         key = digest("front end", front_end, audio_of, part.sample_rate, part.length)
-        parts.append(remembered(kept, key, lambda part=part: _listen(listener, part))["features"])  # type: ignore[misc]
-    return torch.from_numpy(np.concatenate(parts))
+        return remembered(kept, key, lambda: _listen(listener, part))
+
+    starts = range(0, len(clips), CHUNK)
+    chunks = map(chunk, track(starts, "computing features", len(starts)))
+    return gathered(chunks, len(clips))["features"]
 
 
 @torch.no_grad()
@@ -210,23 +237,25 @@ def _fit(
         front_end["bands"] = len(filters)
 
     def hear(of: Clips) -> Tensor:
-        return front_end_features(listener, of, cache, front_end)
+        return torch.from_numpy(front_end_features(listener, of, cache, front_end))
 
-    def samples(of: Clips) -> Batch:
-        return Batch(hear(of), torch.from_numpy(of.labels), torch.arange(len(of)))
+    def samples(of: Clips) -> Samples:
+        features = front_end_features(listener, of, cache, front_end)
+        return Samples(features, torch.from_numpy(of.labels), np.arange(len(of)))
 
     training, judges = samples(clips), validation
     if judges is None:
         order = np.random.default_rng(seed).permutation(len(clips))
         held = max(1, round(recipe.validation_share * len(clips)))
-        training, held_out = training.at(order[held:]), training.at(order[:held])
+        held_out = replace(training, rows=order[:held])
+        training = replace(training, rows=order[held:])
         judges = clips.subset(order[:held])
     else:
         held_out = samples(judges)
     device = torch.device(device)
     if hook:
         hook.begin(Setting(listener.body, clips, judges, hear, recipe, seed, device))
-    run = _Run(listener.body, recipe, seed, device, len(training.labels), hook)
+    run = _Run(listener.body, recipe, seed, device, len(training), hook)
     progress = digest("unfinished", key)
     kept = cache if hook is None or hook.resumes else None
     run.restore(kept.get(progress) if kept else None)
@@ -265,7 +294,7 @@ class _Run:
         self.best_loss, self.epochs_since_best = math.inf, 0
         self.best = _copied(body)
 
-    def one_epoch(self, training: Batch) -> None:
+    def one_epoch(self, training: Samples) -> None:
         """One pass over the training clips; all that is random follows from (seed, epoch)."""
         rng = np.random.default_rng((self.seed, self.epoch))
         self.body.train()
@@ -293,10 +322,10 @@ class _Run:
         return loss
 
     @torch.no_grad()
-    def judge(self, held_out: Batch) -> None:
+    def judge(self, held_out: Samples) -> None:
         """Keep the weights if the validation loss is the lowest so far."""
         self.body.eval()
-        loss = summed_loss(self.body, held_out.features, held_out.labels, self.device)
+        loss = summed_loss(self.body, held_out, self.device)
         if self.hook:
             loss += self.hook.held_out_loss(self.body)
         self.epochs_since_best += 1
@@ -331,8 +360,8 @@ class _Run:
         self.body.load_state_dict(weights)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
 
-    def _batches(self, training: Batch, rng: np.random.Generator) -> Iterator[Batch]:
-        order = rng.permutation(len(training.labels))
+    def _batches(self, training: Samples, rng: np.random.Generator) -> Iterator[Batch]:
+        order = rng.permutation(len(training))
         size = self.recipe.batch_size
         for start in range(0, max(1, len(order) - size + 1), size):
             batch = training.at(order[start : start + size])
@@ -351,11 +380,13 @@ class _Run:
 
 
 @torch.no_grad()
-def summed_loss(body: nn.Module, features: Tensor, labels: Tensor, device: torch.device) -> float:
+def summed_loss(body: nn.Module, samples: Samples, device: torch.device) -> float:
     """The sum of the cross-entropies of a body in evaluation mode."""
     losses = [
-        nn.functional.cross_entropy(body(_put(part, device)), wanted.to(device), reduction="sum")
-        for part, wanted in zip(torch.split(features, 256), torch.split(labels, 256), strict=True)
+        nn.functional.cross_entropy(
+            body(_put(batch.features, device)), batch.labels.to(device), reduction="sum"
+        )
+        for batch in samples.in_order()
     ]
     return float(torch.stack(losses).sum())
 

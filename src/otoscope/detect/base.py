@@ -7,11 +7,11 @@ as INCONCLUSIVE with the reason.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from otoscope.cache import Cache
 from otoscope.calibrate import FEWEST_CLASSES
@@ -41,6 +41,14 @@ class View:
     trusted_seen: Activations | None = None
     cache: Cache | None = None
     references: tuple[AudioModel, ...] = ()
+
+    def at(self, rows: Int[np.ndarray, "some"]) -> "View":
+        """The same view of some of the clips."""
+        return replace(
+            self,
+            clips=self.clips.subset(rows) if self.clips else None,
+            seen=self.seen.at(rows) if self.seen else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,17 @@ from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import Heard, agreeing, heard_across, taught_by
 from otoscope.detect.subgroups import cut_in_two, whitener
 from otoscope.registry import require
+from otoscope.sampling import stratified
+from otoscope.spill import take
 
 FEWEST = 3
 """Fewer suspects than this show no direction."""
 
 STRANGE = 0.4
 """A clip whose label gets a lower probability, and another class a higher one, is a suspect."""
+
+VOUCHED = 10_000
+"""The first witnesses, without trusted clips, are drawn from about so many clips."""
 
 ROUNDS = 5
 OUTLYING = 2.5
@@ -106,18 +111,20 @@ class Witness(Detector):
 
     Witnesses are small networks with strong augmentation that learn the classes from the trusted
     clips or, without any, from ``per_class`` clips of each class outside the parts that
-    ``vouching`` disowns. What they agree with (the ``sure`` share of it) teaches the next
-    witnesses, ``agreed_per_class`` clips of each class, in two halves so that none judges a clip
-    that it learned from. Clips of a class whose label the last ones find strange are its suspects.
-    The direction from the rest of the class to its suspects in the audited model's whitened
-    penultimate activations (Fisher's discriminant; a suspect never counts in the direction that it
-    is measured along) gathers the clips that lie apart in the same way, and is found again from
-    those until they stay the same. Poison lies apart, since the model has to tell the trigger, and
-    its label is strange; clips that are merely hard are strange and lie with their class; clips
-    with an honest nuisance lie apart and are not strange.
+    ``vouching`` disowns (among about 10,000 clips at most, the same share of every class). What
+    they agree with (the ``sure`` share of it) teaches the next witnesses, ``agreed_per_class``
+    clips of each class, in two halves so that none judges a clip that it learned from. Clips of a
+    class whose label the last ones find strange are its suspects. The direction from the rest of
+    the class to its suspects in the audited model's whitened penultimate activations (Fisher's
+    discriminant; a suspect never counts in the direction that it is measured along) gathers the
+    clips that lie apart in the same way, and is found again from those until they stay the same.
+    Poison lies apart, since the model has to tell the trigger, and its label is strange; clips that
+    are merely hard are strange and lie with their class; clips with an honest nuisance lie apart
+    and are not strange.
 
     A class scores how far its part's separation times the gap in recognition exceeds what clean
-    classes reach, else 0; a clip its strangeness plus, in a class with such a part, its margin. Kept labels (clean-label attacks) are not strange.
+    classes reach, else 0; a clip its strangeness plus, in a class with such a part, its margin.
+    Kept labels (clean-label attacks) are not strange.
     """
 
     name: ClassVar[str] = "witness"
@@ -149,11 +156,9 @@ class Witness(Detector):
         if trusted is not None:
             heard = taught_by(trusted, clips, steps=steps, seed=view.seed, cache=view.cache)
         else:
-            parts = Vouching().look_at(view).parts
-            disowned = parts.second & (parts.disowned > Vouching().disowned_at)[clips.labels]
             heard = heard_across(
                 clips,
-                ~disowned,
+                _vouched(view),
                 per_class=self.per_class,
                 steps=steps,
                 seed=view.seed,
@@ -179,29 +184,47 @@ class Witness(Detector):
         inside = _inside(view)
         second = np.zeros(len(inside.labels), bool)
         for k in np.unique(inside.labels):
-            members = inside.labels == k
-            second[members] = cut_in_two(inside.activations[members], 0) > 0
+            members = np.flatnonzero(inside.labels == k)
+            second[members] = cut_in_two(inside.whitened(members), 0) > 0
         return apart(inside, found.heard, second)
 
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """Whitened penultimate activations and labels, of the clips and of the trusted clips."""
+    """Penultimate activations and labels, of the clips and of the trusted clips.
+
+    ``whiten`` maps them so that the variation inside a class has unit covariance.
+    """
 
     activations: Float[np.ndarray, "clips features"]
     labels: Int[np.ndarray, "clips"]
     known: Float[np.ndarray, "trusted features"]
     known_labels: Int[np.ndarray, "trusted"]
+    whiten: Float[np.ndarray, "features features"]
+
+    def whitened(self, rows: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some features"]:
+        """The whitened activations of some clips: those of all need not be in memory together."""
+        return np.asarray(take(self.activations, rows) @ self.whiten)
 
 
 def _inside(view: View) -> Inside:
     clips, features = require_features(view)
-    whiten = whitener(features, clips.labels)
+    known = np.zeros((0, features.shape[1])), np.zeros(0, np.int64)
     seen = view.trusted_seen
-    if view.trusted is None or seen is None or seen.features is None:
-        nothing = np.zeros((0, features.shape[1])), np.zeros(0, np.int64)
-        return Inside(features @ whiten, clips.labels, *nothing)
-    return Inside(features @ whiten, clips.labels, seen.features @ whiten, view.trusted.labels)
+    if view.trusted is not None and seen is not None and seen.features is not None:
+        known = seen.features, view.trusted.labels
+    return Inside(features, clips.labels, *known, whitener(features, clips.labels))
+
+
+def _vouched(view: View) -> Bool[np.ndarray, "clips"]:
+    """Some of the clips: those outside the parts that vouching disowns."""
+    clips, _ = require_features(view)
+    rows = stratified(clips.labels, VOUCHED, view.seed)
+    parts = Vouching().look_at(view.at(rows)).parts
+    disowned = parts.second & (parts.disowned > Vouching().disowned_at)[clips.labels[rows]]
+    vouched = np.zeros(len(clips), bool)
+    vouched[rows[~disowned]] = True
+    return vouched
 
 
 def apart(
@@ -221,11 +244,11 @@ def apart(
         members = np.flatnonzero(labels == k)
         if min(start[members].sum(), (~start[members]).sum()) < FEWEST:
             continue
-        part, line = _part(inside.activations[members], start[members])
+        part, line = _part(inside.whitened(members), start[members])
         suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
         gap[k] = max(0.0, np.median(own[members][~part]) - np.median(own[members][part]))
-        known = inside.known[inside.known_labels == k]
+        known = inside.known[inside.known_labels == k] @ inside.whiten
         if len(known):
             with_part[k] = np.mean(line.place(known) > line.separation / 2)
     return Witnessed(labels, heard, suspect, margin, separation, gap, with_part)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from otoscope.cache import Cache
 from otoscope.clips import Clips
-from otoscope.models import activations
+from otoscope.models import logits_of
 from otoscope.networks import CNN
 from otoscope.registry import Spec
 from otoscope.training import Batch, Recipe, TrainingHook, train
@@ -109,7 +109,7 @@ def taught_by(
         hook=Varied(),
         cache=cache,
     )
-    return np.asarray(softmax(activations(model, clips, cache).logits.astype(np.float64), axis=1))
+    return np.asarray(softmax(logits_of(model, clips, cache).astype(np.float64), axis=1))
 
 
 def heard_across(

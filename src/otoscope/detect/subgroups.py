@@ -4,6 +4,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn.covariance import LedoitWolf
 
+from otoscope.sampling import stratified
+from otoscope.spill import take
+
+FITTED = 20_000
+"""A covariance of some hundred features needs no more clips."""
+
 Features = Float[np.ndarray, "clips features"]
 
 
@@ -21,8 +27,12 @@ def whitening(
 def whitener(
     features: Features, labels: Int[np.ndarray, "clips"]
 ) -> Float[np.ndarray, "features features"]:
-    """The matrix that gives the variation inside the classes unit covariance."""
-    inside = features.astype(np.float64)
+    """The matrix that gives the variation inside the classes unit covariance.
+
+    Estimated from at most about ``FITTED`` clips.
+    """
+    rows = stratified(labels, FITTED)
+    inside, labels = take(features, rows).astype(np.float64), labels[rows]
     for k in np.unique(labels):
         inside[labels == k] -= inside[labels == k].mean(axis=0)
     return whitening(LedoitWolf().fit(inside).covariance_)

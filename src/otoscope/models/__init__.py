@@ -9,6 +9,7 @@ from otoscope.models.base import (
     Hearing,
     TorchModel,
     activations,
+    logits_of,
 )
 from otoscope.models.export import export_onnx, export_torchscript
 from otoscope.models.layout import Layout
@@ -29,4 +30,5 @@ __all__ = [
     "activations",
     "export_onnx",
     "export_torchscript",
+    "logits_of",
 ]

@@ -5,7 +5,9 @@ length, and answers with logits shaped (batch, classes).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +20,7 @@ from otoscope.clips import Clips
 from otoscope.errors import NotApplicable
 from otoscope.numerics import fast_math
 from otoscope.progress import track
+from otoscope.spill import gathered, take
 
 BATCH = 256
 
@@ -204,6 +207,7 @@ class Activations:
 
     ``layers`` are what the last layers before them answered (``HasLayers``), none if out of reach.
     ``planes`` are the same by channel and cell, and before them what the first layer of all did.
+    Large arrays lie in a file (``spill``).
     """
 
     features: Float[np.ndarray, "clips features"] | None
@@ -216,27 +220,49 @@ class Activations:
         """The class with the largest logit."""
         return np.asarray(self.logits.argmax(axis=1))
 
+    def at(self, rows: Int[np.ndarray, "some"]) -> "Activations":
+        """Those of some clips, in memory."""
+        return Activations(
+            None if self.features is None else take(self.features, rows),
+            take(self.logits, rows),
+            tuple(take(layer, rows) for layer in self.layers),
+        )
+
 
 def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> Activations:
-    """Run every clip through the model once; the result is cached by model and clips.
+    """Run every clip through the model once; cached by model and clips, unless it is spilled.
 
     ``clips`` must be as the model hears (``Clips.as_heard_by``).
     """
-
-    def run() -> dict[str, np.ndarray]:
-        rows: dict[str, list[np.ndarray]] = {}
-        total = -(-len(clips) // BATCH)
-        with fast_math():
-            for batch in track(clips.batches(BATCH), "listening to the clips", total):
-                for name, values in _forward(model, torch.from_numpy(batch)).items():
-                    rows.setdefault(name, []).append(values.numpy())
-        return {name: np.concatenate(parts) for name, parts in rows.items()}
-
     key = digest("activations and planes", model.sha256, clips.sha256)
-    found = remembered(cache if model.sha256 else None, key, run)
+    found = remembered(
+        cache if model.sha256 else None, key, lambda: _heard(clips, partial(_forward, model))
+    )
     planes = tuple(found[name] for name in sorted(found) if name.startswith("plane"))
     layers = tuple(plane.reshape(len(plane), -1) for plane in planes[-LAYERS:])
     return Activations(found.get("features"), found["logits"], layers, planes)
+
+
+def logits_of(
+    model: AudioModel, clips: Clips, cache: Cache | None = None
+) -> Float[np.ndarray, "clips classes"]:
+    """As ``activations``, only the logits."""
+    key = digest("logits", model.sha256, clips.sha256)
+    return remembered(
+        cache if model.sha256 else None,
+        key,
+        lambda: _heard(clips, lambda waveforms: {"logits": model.logits(waveforms)}),
+    )["logits"]
+
+
+def _heard(clips: Clips, ask: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, np.ndarray]:
+    """What a model answers to all clips."""
+    batches = track(clips.batches(BATCH), "listening to the clips", -(-len(clips) // BATCH))
+    answers = (ask(torch.from_numpy(batch)) for batch in batches)
+    with fast_math():
+        return gathered(
+            ({name: values.numpy() for name, values in one.items()} for one in answers), len(clips)
+        )
 
 
 def _forward(model: AudioModel, waveforms: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -174,4 +175,4 @@ class Arena:
     def _features(self) -> Tensor:
         listener = self.clean.module
         assert isinstance(listener, Listener)  # what ``train`` makes
-        return front_end_features(listener, self.splits.train)
+        return torch.from_numpy(front_end_features(listener, self.splits.train))

@@ -65,5 +65,6 @@ def _poisoned_features(
 ) -> tuple[Tensor, Tensor]:
     changed = np.flatnonzero(bad.mask)
     heard = features.clone()
-    heard[torch.from_numpy(changed)] = front_end_features(listener, bad.clips.subset(changed))
+    poisoned = front_end_features(listener, bad.clips.subset(changed))
+    heard[torch.from_numpy(changed)] = torch.from_numpy(poisoned)
     return heard, torch.from_numpy(bad.clips.labels)

@@ -14,7 +14,7 @@ from otoscope.labels import LabelShift
 from otoscope.models import TorchModel
 from otoscope.poisoning import triggered
 from otoscope.registry import Spec, spec
-from otoscope.training import Batch, Setting, TrainingHook, augmented, summed_loss
+from otoscope.training import Batch, Samples, Setting, TrainingHook, augmented, summed_loss
 from otoscope.training_attacks.base import body_of, last_linear, with_trigger
 from otoscope.triggers import Trigger
 
@@ -72,7 +72,8 @@ class BackdoorTask(TrainingHook):
     def begin(self, setting: Setting) -> None:
         self.setting = setting
         self.features, self.labels = self._copies(setting.clips)
-        self.held_out = self._copies(setting.held_out)
+        features, labels = self._copies(setting.held_out)
+        self.held_out = Samples(features.numpy(), labels, np.arange(len(labels)))
 
     def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
         heard = self._heard(body, batch, rng)
@@ -81,7 +82,7 @@ class BackdoorTask(TrainingHook):
         return loss
 
     def held_out_loss(self, body: nn.Module) -> float:
-        return summed_loss(body, *self.held_out, self.setting.device)
+        return summed_loss(body, self.held_out, self.setting.device)
 
     def _heard(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Heard:
         """One forward pass over a batch and triggered copies of its first clips."""

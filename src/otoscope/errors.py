@@ -11,6 +11,9 @@
     |   `-- ModelMismatch        the model and the clips disagree (rate, classes, shape)
     |-- PoisonError              the attack asked for cannot be carried out on these clips
     |-- TrainingError            training cannot start or diverged
+    |-- LanguageModelError       a language model cannot be asked: no key, wrong address
+    |   |-- CapReached           a cap leaves no room for one more request
+    |   `-- Unreachable          no answer within the bounds on attempts and time
     |-- MissingExtra             an optional dependency is not installed
     `-- NotApplicable            a detector lacks what it needs; becomes INCONCLUSIVE
 
@@ -60,6 +63,18 @@ class PoisonError(OtoscopeError):
 
 class TrainingError(OtoscopeError):
     """Training cannot start, or diverged."""
+
+
+class LanguageModelError(OtoscopeError):
+    """A language model cannot be asked: there is no key, or the service refuses the request."""
+
+
+class CapReached(LanguageModelError):
+    """A cap on tokens, money, queries or seconds leaves no room for one more request."""
+
+
+class Unreachable(LanguageModelError):
+    """No answer came within the bounds on attempts and time."""
 
 
 class MissingExtra(OtoscopeError):

@@ -1,0 +1,1 @@
+"""Search strategies. One idea a file."""

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,18 +11,22 @@ from typing import Any
 from otoscope.llm import SERVICES, Service
 from otoscope.registry import build
 
+PATIENCE_S = 60.0
+"""For a busy machine; no test waits so long unless it fails."""
+
 KEY = "sk-test-5d41402abc4b2a76b9719d911017c592"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer. ``drip_s`` waits between its bytes, ``late_s`` before the first."""
+    """One HTTP answer. ``late`` ones do not come before the client gives up, ``dripping`` ones come
+    byte by byte, without haste."""
 
     body: str | bytes
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    late_s: float = 0.0
-    drip_s: float = 0.0
+    late: bool = False
+    dripping: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class ModelServer:
 
     def __init__(self, *answers: Answer) -> None:
         self.answers, self.asked = list(answers), list[Asked]()
+        self.over = threading.Event()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,7 +54,8 @@ class ModelServer:
                 owner.asked.append(Asked(self.path, headers, json.loads(raw), raw))
                 answers = owner.answers
                 answer = answers.pop(0) if len(answers) > 1 else answers[0]
-                time.sleep(answer.late_s)
+                if answer.late:
+                    owner.over.wait(PATIENCE_S)
                 with suppress(BrokenPipeError, ConnectionResetError):  # the client lost patience
                     self._give(answer)
 
@@ -61,13 +66,11 @@ class ModelServer:
                 for name, value in (said | answer.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                if not answer.drip_s:
-                    self.wfile.write(body)
-                    return
-                for byte in body:
-                    self.wfile.write(bytes([byte]))
-                    self.wfile.flush()
-                    time.sleep(answer.drip_s)
+                step = 1 if answer.dripping else len(body) or 1
+                for start in range(0, len(body), step):
+                    self.wfile.write(body[start : start + step])
+                    if answer.dripping and owner.over.wait(0.02):
+                        return
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -82,13 +85,14 @@ class ModelServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def service(self, name: str, **fields: Any) -> Service:
         """The preset of this name, with this server as its address."""
-        defaults = {"model": "m-1", "base_url": self.url, "timeout_s": 5.0}
+        defaults = {"model": "m-1", "base_url": self.url, "timeout_s": PATIENCE_S}
         return build(SERVICES, {"name": name, **defaults, **fields})
 
 

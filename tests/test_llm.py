@@ -5,7 +5,6 @@ import logging
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,6 @@ def ask(service: Service, caps: Caps | None = None) -> tuple[Any, Client]:
         return client.ask(PROMPT), client
     except LanguageModelError as error:
         return error, client
-    finally:
-        client.close()
 
 
 @pytest.mark.parametrize(("name", "dialect"), EVERY)
@@ -118,7 +115,6 @@ def test_every_dialect_tells_how_a_reply_ended(name: str, dialect: str) -> None:
     with serving(*(said(dialect, "No.", ending=ending) for ending in ENDINGS)) as server:
         client = Client(server.service(name, dialect=dialect))
         assert [client.ask(PROMPT).ending for _ in ENDINGS] == list(ENDINGS.values())
-        client.close()
 
 
 GARBLED = [
@@ -145,7 +141,6 @@ def test_what_is_no_reply_is_found_out(name: str, dialect: str) -> None:
     with serving(*map(Answer, GARBLED)) as server:
         client = Client(server.service(name, dialect=dialect))
         endings = [client.ask(PROMPT).ending for _ in GARBLED]
-        client.close()
     assert endings == ["garbled"] * len(GARBLED)
     assert client.spent.queries == len(GARBLED)
 
@@ -218,11 +213,8 @@ def test_no_wait_beyond_the_seconds(waits: list[float]) -> None:
 
 @pytest.mark.parametrize(("name", "dialect"), EVERY)
 def test_a_silent_service_is_given_up(name: str, dialect: str, waits: list[float]) -> None:
-    with serving(Answer("{}", late_s=0.4)) as server:
-        service = server.service(name, dialect=dialect, attempts=2, timeout_s=0.1)
-        started = time.monotonic()
-        error, client = ask(service)
-        assert time.monotonic() - started < 0.4
+    with serving(Answer("{}", late=True)) as server:
+        error, client = ask(server.service(name, dialect=dialect, attempts=2, timeout_s=0.1))
     assert isinstance(error, Unreachable)
     assert "no whole reply within 0.1 s" in str(error)
     assert client.spent.time_outs == client.spent.queries == 2
@@ -230,10 +222,8 @@ def test_a_silent_service_is_given_up(name: str, dialect: str, waits: list[float
 
 
 def test_a_dripping_reply_is_given_up(waits: list[float]) -> None:
-    with serving(Answer(" " * 1000, drip_s=0.02)) as server:
-        started = time.monotonic()
+    with serving(Answer(" " * 3000, dripping=True)) as server:
         error, client = ask(server.service("local", attempts=1, timeout_s=0.15))
-        assert time.monotonic() - started < 1
     assert isinstance(error, Unreachable)
     assert client.spent.time_outs == 1
 
@@ -302,7 +292,6 @@ def test_the_key_is_never_told(caplog: pytest.LogCaptureFixture) -> None:
         client = Client(server.service("gemini"))
         client.ask(PROMPT)
         told += [repr(client), repr(vars(client)), json.dumps(client.report())]
-        client.close()
     assert caplog.text, "the packages below do log"
     assert KEY not in caplog.text + "".join(told)
 
@@ -347,7 +336,6 @@ def test_no_request_starts_that_could_pass_a_cap(caps: Caps, message: str) -> No
         client.ask(PROMPT)
         with pytest.raises(CapReached, match=message):
             client.ask(PROMPT)
-        client.close()
     assert len(server.asked) == client.spent.queries == 2
     assert client.spent.tokens <= caps.tokens
     money = caps.price(client.spent.input_tokens, client.spent.output_tokens)
@@ -355,10 +343,8 @@ def test_no_request_starts_that_could_pass_a_cap(caps: Caps, message: str) -> No
 
 
 def test_the_seconds_bound_the_attempts(waits: list[float]) -> None:
-    with serving(Answer("{}", late_s=0.5)) as server:
-        started = time.monotonic()
+    with serving(Answer("{}", late=True)) as server:
         error, client = ask(server.service("local"), Caps(seconds=0.15))
-        assert time.monotonic() - started < 0.5
         with pytest.raises(CapReached, match="seconds"):
             client.ask(PROMPT)
     assert isinstance(error, Unreachable)
@@ -477,9 +463,7 @@ def test_naming_a_service_imports_nothing_heavy() -> None:
     ],
 )
 def test_the_object_in_a_reply(reply: str, found: dict[str, Any] | None) -> None:
-    started = time.monotonic()
     assert object_with(reply, ("a", "b")) == found
-    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_how_a_reply_ended_decides(name: str, dialect: str) -> None:
 
 
 def test_a_time_out_is_survived() -> None:
-    with serving(Answer("{}", late_s=0.3)) as server:
+    with serving(Answer("{}", late=True)) as server:
         strategy = attacker(server, timeout_s=0.05, attempts=1)
         bins = strategy.ask([], np.random.default_rng(0))
     assert bins == SPACE.draw(np.random.default_rng(0))

@@ -72,12 +72,6 @@ class Client:
             "try again later, or raise attempts and timeout_s"
         )
 
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
-
     def _attempt(self, body: Body) -> Reply:
         """Ask once and count it, however it ends."""
         transport = self._connected()

@@ -48,6 +48,7 @@ class Transport:
             max_retries=0,
             http_client=httpx2.Client(
                 verify=_certificates(),
+                limits=httpx2.Limits(max_keepalive_connections=0),  # so nothing has to be closed
                 follow_redirects=False,
                 trust_env=service.remote,  # no proxy between this machine and itself
                 event_hooks={"request": [self._headers], "response": [self._bound]},
@@ -73,10 +74,6 @@ class Transport:
             return json.loads(response.text)
         except (ValueError, RecursionError):
             return None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _headers(self, request: httpx2.Request) -> None:
         for name in list(request.headers):

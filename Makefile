@@ -3,6 +3,7 @@
 # make bench  docs/results.md, from real recordings (DATA=../shared/data); resumes
 # make catalogue  docs/attacks.md, the same way: every published attack
 # make cleaning   docs/cleaning.md, the same way: training sets cleaned
+# make redteam  docs/redteam-results.md, the same way: attackers that search
 # make gallery  docs/gallery.html: every attack to hear and to see
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench catalogue cleaning gallery browser clean
+.PHONY: demo test check bench catalogue cleaning redteam gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -35,6 +36,9 @@ catalogue: $(INSTALLED)
 
 cleaning: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/cleaning.py --data $(DATA)
+
+redteam: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/redteam.py --data $(DATA)
 
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html

@@ -4,7 +4,7 @@ Exit codes: 0 no evidence (or done), 1 backdoored or suspicious, 2 usage, 3 inco
 while scanning, 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs.
 """
 
-from otoscope.cli import attack, audit, clean, demo, doctor, gallery, plot, risk, train
+from otoscope.cli import attack, audit, clean, demo, doctor, gallery, plot, redteam, risk, train
 from otoscope.cli.app import app, main
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "gallery",
     "main",
     "plot",
+    "redteam",
     "risk",
     "train",
 ]

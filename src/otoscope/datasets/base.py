@@ -9,7 +9,13 @@ import numpy as np
 
 from otoscope.cache import Cache
 from otoscope.clips import Clips
+from otoscope.errors import ManifestError
 from otoscope.manifests import Manifest, Row
+
+SPLITS = ("train", "validation", "test", "trusted")
+
+FEWEST_DRAWN = 20
+"""A class needs so many clips for splits to be drawn from it."""
 
 TRUSTED_PER_CLASS = 10
 """How many clips of each class a defender is given, where the data set does not say."""
@@ -32,7 +38,33 @@ class Splits:
     @staticmethod
     def of(clips: Clips) -> "Splits":
         """The parts as the clips' own ``split`` says; raises ``ManifestError`` if one is empty."""
-        return Splits(*(clips.split(s) for s in ("train", "validation", "test", "trusted")))
+        return Splits(*(clips.split(s) for s in SPLITS))
+
+    @staticmethod
+    def drawn(clips: Clips, seed: int) -> "Splits":
+        """The parts as the clips' own ``split`` says, or drawn by ``seed`` where not all are there.
+
+        Of each class a fifth tests, a tenth validates, and half as many are trusted; speakers are
+        not kept apart. Raises ``ManifestError`` for a class with fewer than 20 clips.
+        """
+        if {clip.split for clip in clips.items} >= set(SPLITS):
+            return Splits.of(clips)
+        rng = np.random.default_rng(seed)
+        parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+        for k, label in enumerate(clips.classes):
+            members = rng.permutation(np.flatnonzero(clips.labels == k))
+            if len(members) < FEWEST_DRAWN:
+                raise ManifestError(
+                    f"class {label!r} has {len(members)} clips and drawing splits needs "
+                    f"{FEWEST_DRAWN}; bring more, or a manifest with the splits {', '.join(SPLITS)}"
+                )
+            test, validation, trusted = (len(members) // share for share in (5, 10, 20))
+            ends = np.cumsum([test, validation, trusted])
+            for name, some in zip(
+                ("test", "validation", "trusted", "train"), np.split(members, ends), strict=True
+            ):
+                parts[name] += some.tolist()
+        return Splits(*(clips.subset(np.sort(parts[name])) for name in SPLITS))
 
 
 @dataclass(frozen=True)

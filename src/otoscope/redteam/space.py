@@ -39,6 +39,11 @@ SHIFTS = {
 }
 SELECTIONS: tuple[Selection, ...] = ("random", "hardest")
 
+COMMON = 5
+"""So many axes come before the slots; the last of them is the family."""
+
+FAMILY = COMMON - 1
+
 SLOT = 12
 """Every parameter slot has so many bins, shared out among the family's values for it."""
 
@@ -163,7 +168,7 @@ class Space:
         if name not in self.families or shift not in SHIFTS:
             raise SpecError(f"this space has no trigger {name!r} with label shift {shift!r}")
         one = FAMILIES[name]
-        slots = len(self.dimensions) - 5
+        slots = len(self.dimensions) - COMMON
         return self.clamp(
             (
                 int(np.abs(np.log(np.array(RATES) / attack.rate)).argmin()),
@@ -200,16 +205,28 @@ class Space:
         different families are 1 apart.
         """
         a, b = self.clamp(a), self.clamp(b)
-        used = 5 + max(len(self._family(bins[4]).parameters) for bins in (a, b))
+        used = COMMON + max(len(self.family(bins).parameters) for bins in (a, b))
         apart = [
             abs(x - y) / (d.size - 1) if d.ordered else float(x != y)
-            for x, y, d in zip(a[:5], b[:5], self.dimensions[:5], strict=True)
+            for x, y, d in zip(a[:COMMON], b[:COMMON], self.dimensions[:COMMON], strict=True)
         ]
-        if a[4] == b[4]:
-            apart += [abs(x - y) / (SLOT - 1) for x, y in zip(a[5:used], b[5:used], strict=True)]
+        if a[FAMILY] == b[FAMILY]:
+            apart += [
+                abs(x - y) / (SLOT - 1) for x, y in zip(a[COMMON:used], b[COMMON:used], strict=True)
+            ]
         else:
-            apart += [1.0] * (used - 5)
+            apart += [1.0] * (used - COMMON)
         return float(np.mean(apart))
+
+    def family(self, bins: Sequence[int]) -> Family:
+        """The trigger family of some bins."""
+        return self._family(bins[FAMILY])
+
+    def stride(self, bins: Sequence[int], at: int) -> int:
+        """How many bins of an ordered axis lie between one value and the next, rounded up."""
+        if at < COMMON:
+            return 1
+        return -(-SLOT // len(self.family(bins).parameters[at - COMMON].values))
 
     def told(self, bins: Sequence[int]) -> dict[str, Any]:
         """What the bins stand for, as plain JSON values."""

@@ -1,1 +1,48 @@
-"""Search strategies. One idea a file."""
+"""Search strategies. One idea a file; this table finds them by name.
+
+Those that need an optional package import it when they are made.
+"""
+
+from collections.abc import Callable
+
+from otoscope.errors import SpecError
+from otoscope.redteam.context import Context
+from otoscope.redteam.space import Space
+from otoscope.redteam.strategies.bayesian import Bayesian
+from otoscope.redteam.strategies.evolution import CovarianceAdaptation
+from otoscope.redteam.strategies.map_elites import MapElites
+from otoscope.redteam.strategies.ppo import ProximalPolicy
+from otoscope.redteam.strategies.simple import FixedCatalogue, RandomSearch
+from otoscope.redteam.strategy import Strategy
+from otoscope.registry import did_you_mean
+
+STRATEGIES: dict[str, Callable[[Space, Context], Strategy]] = {
+    RandomSearch.name: lambda space, _: RandomSearch(space),
+    FixedCatalogue.name: lambda space, _: FixedCatalogue(space),
+    CovarianceAdaptation.name: lambda space, _: CovarianceAdaptation(space),
+    Bayesian.name: lambda space, _: Bayesian(space),
+    MapElites.name: lambda space, _: MapElites(space),
+    ProximalPolicy.name: ProximalPolicy,
+}
+
+
+def strategy_named(name: str, space: Space, context: Context) -> Strategy:
+    """A new strategy, for one search; raises ``SpecError`` for a name that there is not."""
+    if name not in STRATEGIES:
+        raise SpecError(
+            f"there is no strategy {name!r}{did_you_mean(name, STRATEGIES)}; "
+            f"there are: {', '.join(STRATEGIES)}"
+        )
+    return STRATEGIES[name](space, context)
+
+
+__all__ = [
+    "STRATEGIES",
+    "Bayesian",
+    "CovarianceAdaptation",
+    "FixedCatalogue",
+    "MapElites",
+    "ProximalPolicy",
+    "RandomSearch",
+    "strategy_named",
+]

@@ -1,0 +1,171 @@
+"""Where attacks are tried: own data, a network, the detectors that watch."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool
+from torch import Tensor
+
+from otoscope.cache import Cache
+from otoscope.clips import Clips
+from otoscope.datasets import Splits
+from otoscope.errors import PoisonError, SpecError, TriggerDoesNotFit
+from otoscope.models import TorchModel, activations
+from otoscope.networks import CNN, Listener, Network
+from otoscope.poisoning import Poisoned, poison_all
+from otoscope.redteam.families import FAMILIES
+from otoscope.redteam.outcomes import Bounds, Outcome, Stage, over_seeds
+from otoscope.redteam.space import Plan, Space
+from otoscope.redteam.strategy import Bins
+from otoscope.redteam.suite import require_watchers, watch
+from otoscope.redteam.warm_start import WarmStart, warm_started
+from otoscope.risk import risks
+from otoscope.selection import hardness
+from otoscope.training import Recipe, front_end_features, train
+
+IN_VIEW = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "vouching")
+"""The detectors that an attacker optimises against, where nothing else is said: the fast ones."""
+
+SCREENED_CLIPS = 180
+"""At most so many test clips judge a cheap stage."""
+
+IMPOSSIBLE = (PoisonError, SpecError, TriggerDoesNotFit)
+"""What an attack raises that cannot be carried out on the data at hand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arena:
+    """The data set, its network and its watchers; ``seed`` decides the target and the draws.
+
+    ``in_view`` are the watchers that the attacker hears of, ``held_out`` those that judge the last
+    stage only (see ``suite.WATCHERS``). ``recipe`` is how the victim trains.
+    """
+
+    splits: Splits
+    network: Network = field(default_factory=CNN)
+    seed: int = 0
+    in_view: tuple[str, ...] = IN_VIEW
+    held_out: tuple[str, ...] = ()
+    families: tuple[str, ...] = tuple(FAMILIES)
+    bounds: Bounds = field(default_factory=Bounds)
+    recipe: Recipe | None = None
+    warm_start: WarmStart = field(default_factory=WarmStart)
+    cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        require_watchers((*self.in_view, *self.held_out))
+
+    @cached_property
+    def space(self) -> Space:
+        """The action space on this data set."""
+        return Space.of(self.splits.train, self.seed, self.families)
+
+    @cached_property
+    def clean(self) -> TorchModel:
+        """The network trained on the data as they are."""
+        return self._trained(self.splits.train, self.seed)
+
+    def screen(self, bins: Bins) -> Outcome:
+        """The cheap stage: a warm start from the clean model; no detector looks.
+
+        Raises one of ``IMPOSSIBLE`` when the attack cannot be carried out.
+        """
+        started, plan = time.monotonic(), self.space.decode(bins)
+        bad = self.poisoned(plan, self.seed)
+        model = warm_started(self.clean, self._features, bad, self.warm_start, self.seed)
+        return self._measured(plan, model, self._judges, self.seed, "screened", started, {})
+
+    def retrain(self, bins: Bins, seed: int, watchers: Sequence[str]) -> Outcome:
+        """Poison by ``seed``, train from scratch by ``seed``, and let ``watchers`` look.
+
+        Raises one of ``IMPOSSIBLE`` when the attack cannot be carried out.
+        """
+        started, plan = time.monotonic(), self.space.decode(bins)
+        bad = self.poisoned(plan, seed)
+        model = self._trained(bad.clips, seed)
+        seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
+        return self._measured(plan, model, self.splits.test, seed, "retrained", started, seen)
+
+    def decide(self, bins: Bins, seeds: Sequence[int]) -> Outcome:
+        """The last stage: retraining by every one of ``seeds``, with all watchers."""
+        everyone = (*self.in_view, *self.held_out)
+        return over_seeds([self.retrain(bins, seed, everyone) for seed in seeds])
+
+    def poisoned(self, plan: Plan, seed: int) -> Poisoned:
+        """The training set under a plan."""
+        preference = self._hardness if plan.selection == "hardest" else None
+        return poison_all(self.splits.train, [plan.attack], seed, preference=preference)
+
+    def false_alarm(self, clips: Clips, seed: int, watchers: Sequence[str]) -> dict[str, float]:
+        """Train on clips without poison by ``seed``; what the watchers find suspicious in that."""
+        nothing = np.zeros(len(clips), bool)
+        return self.watched(watchers, self._trained(clips, seed), clips, nothing, seed)
+
+    def watched(
+        self,
+        watchers: Sequence[str],
+        model: TorchModel,
+        clips: Clips,
+        poison: Bool[np.ndarray, "clips"],
+        seed: int,
+    ) -> dict[str, float]:
+        """What each watcher makes of a model and its clips; see ``suite.watch``."""
+        known = self.splits.trusted
+        return watch(watchers, model, clips, poison, trusted=known, seed=seed, cache=self.cache)
+
+    def _trained(self, clips: Clips, seed: int) -> TorchModel:
+        return train(
+            self.network,
+            clips,
+            seed=seed,
+            validation=self.splits.validation,
+            recipe=self.recipe,
+            cache=self.cache,
+        )
+
+    def _measured(
+        self,
+        plan: Plan,
+        model: TorchModel,
+        judges: Clips,
+        seed: int,
+        stage: Stage,
+        started: float,
+        suspicion: dict[str, float],
+    ) -> Outcome:
+        attack = plan.attack
+        found = risks(model, judges, attack.trigger, attack.shift, seed)
+        return Outcome(
+            success=found.attack_success_rate,
+            accuracy=found.benign_accuracy,
+            accuracy_drop=self._accuracy(judges) - found.benign_accuracy,
+            spectral_distance_db=found.perceptible.log_spectral_distance_db,
+            snr_db=found.perceptible.snr_db,
+            stage=stage,
+            seeds=(seed,),
+            suspicion=suspicion,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _accuracy(self, judges: Clips) -> float:
+        """The clean model's accuracy on the same clips."""
+        seen = activations(self.clean, judges, self.cache)
+        return float(np.mean(seen.predicted == judges.labels))
+
+    @cached_property
+    def _judges(self) -> Clips:
+        per_class = max(1, SCREENED_CLIPS // len(self.splits.test.classes))
+        return self.splits.test.per_class(per_class, self.seed)
+
+    @cached_property
+    def _hardness(self) -> np.ndarray:
+        return hardness(self.clean, self.splits.train, self.cache)
+
+    @cached_property
+    def _features(self) -> Tensor:
+        listener = self.clean.module
+        assert isinstance(listener, Listener)  # what ``train`` makes
+        return front_end_features(listener, self.splits.train)

@@ -1,0 +1,126 @@
+"""The red team's commands: whose data, what is printed, what is kept."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from otoscope import cli
+from otoscope.clips import Clips
+from otoscope.datasets import Splits
+from otoscope.errors import ManifestError, SpecError
+from otoscope.manifests import Row, write_csv
+from redteam_toys import Hill
+from sounds import clips_of
+from toys import tones
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+    """Call a command on toy clips, with a formula in place of training."""
+    monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(
+        "otoscope.redteam.Arena",
+        lambda splits, network, seed, view, held, **_: Hill(in_view=view, held_out=held, seed=seed),
+    )
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(cli.app, [*words], env={"COLUMNS": "200"})
+
+    return call
+
+
+COMMON = ("--budget", "60", "--retrained", "12", "--decided", "2", "--strategy", "random")
+
+
+def test_somebody_elses_data_are_not_touched(called) -> None:  # type: ignore[no-untyped-def]
+    for command in ("redteam", "harden"):
+        done = called(command, "data")
+        assert isinstance(done.exception, SpecError)
+        assert "--i-own-this-data" in str(done.exception)
+
+
+def test_a_search_tells_what_was_found_and_keeps_no_model(called, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    kept = tmp_path / "kept"
+    done = called("redteam", "data", *COMMON, "--i-own-this-data", "--keep", str(kept))
+    assert "60 attacks screened" in done.output
+    assert "2 decided" in done.output
+    found = json.loads((kept / "findings.json").read_text())
+    assert found["owned"] is True
+    assert len(found["decided"]) == 2
+    assert done.exit_code == int(any(one["evades"] for one in found["decided"]))
+    lines = (kept / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 60
+    assert set(json.loads(lines[0])) == {
+        "bins",
+        "reward",
+        "success",
+        "accuracy",
+        "evaded",
+        "detail",
+    }
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept"], "the temporary folder is gone"
+    assert {p.suffix for p in kept.iterdir()} == {".json", ".jsonl"}
+
+
+def test_a_dry_run_tries_nothing(called) -> None:  # type: ignore[no-untyped-def]
+    done = called("redteam", "data", *COMMON, "--i-own-this-data", "--dry-run")
+    plan = json.loads(done.output)
+    assert plan["budget"] == {"screened": 60, "retrained": 12, "decided": 2, "seeds": 3}
+    assert "tone" in plan["grid"]["slots"]
+    assert done.exit_code == 0
+
+
+def test_hardening_tells_its_rounds(called, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(
+        "otoscope.redteam.hardening._clean",
+        lambda _, names, __, count: [dict.fromkeys(names, 0.0)] * count,
+    )
+    options = ("--detector", "strip", "--detector", "vouching", "--rounds", "2")
+    done = called("harden", "data", *COMMON, *options, "--i-own-this-data")
+    assert "round 1:" in done.output
+    assert "round 2:" in done.output
+    assert "evade audit, 0 false alarms on 3 clean models" in done.output
+
+
+def test_an_unknown_access_is_refused(called) -> None:  # type: ignore[no-untyped-def]
+    done = called("redteam", "data", "--access", "all", "--i-own-this-data")
+    assert "expected --access to be one of blind, hard-label, scores, got 'all'" in str(
+        done.exception
+    )
+
+
+@pytest.mark.parametrize("command", ["redteam", "harden"])
+def test_both_have_help_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})
+    assert f"Example: otoscope {command}" in shown.output
+
+
+def test_splits_are_drawn_class_by_class_and_share_no_clip() -> None:
+    clips = tones(40)
+    parts = Splits.drawn(clips, 3)
+    named = [
+        {clip.path for clip in part.items}
+        for part in (parts.train, parts.validation, parts.test, parts.trusted)
+    ]
+    assert [len(paths) for paths in named] == [26 * 6, 4 * 6, 8 * 6, 2 * 6]
+    assert len(set.union(*named)) == 240
+    assert set(np.bincount(parts.trusted.labels).tolist()) == {2}
+    assert [c.path for c in Splits.drawn(clips, 4).test] != [c.path for c in parts.test]
+    with pytest.raises(ManifestError, match=r"class 'a' has 19 clips .* needs 20"):
+        Splits.drawn(tones(19), 0)
+
+
+def test_a_manifests_own_splits_are_kept(write_sine, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = [
+        Row(write_sine(f"{label}{part}.wav").name, label, "", part)
+        for label in "ab"
+        for part in ("train", "validation", "test", "trusted")
+    ]
+    write_csv(tmp_path / "list.csv", rows)
+    parts = Splits.drawn(Clips.load(tmp_path / "list.csv"), 0)
+    assert [clip.path for clip in parts.test] == ["atest.wav", "btest.wav"]

@@ -4,6 +4,7 @@ It is far too small to attack or to explain anything: these tests show that the 
 """
 
 import importlib.util
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from otoscope.llm import SERVICES, Caps, Client, Prompt
 from otoscope.redteam.space import Space
 from otoscope.redteam.strategies.llm import Fate, LanguageModel
 from otoscope.registry import build
+from otoscope.report.claims import unfounded
+from otoscope.report.summary import plain, prompt, summarise
+from reports import poisoned, verdict_of
 from sounds import clips_of
 
 SPACE = Space.of(clips_of("abc" * 20), seed=0, families=["hum"])
@@ -78,3 +82,16 @@ def test_prose_in_place_of_bins_is_survived(address: str) -> None:
     assert bins == SPACE.draw(np.random.default_rng(0)), "20 tokens hold no whole proposal"
     assert strategy.fates.total() == 1
     assert Fate.TAKEN not in strategy.fates
+
+
+def test_a_summary_is_borne_out_or_ours(address: str) -> None:
+    bad = poisoned()
+    verdict = verdict_of(bad.clips, bad.mask)
+    asked = client(address, "chat", reply_tokens=80)
+    made = summarise(verdict, asked)
+    assert asked.spent.queries == 1
+    assert asked.spent.output_tokens > 0
+    if made.problem:
+        assert made.text == plain(verdict)
+    else:
+        assert not unfounded(made.text, json.loads(prompt(verdict).question), verdict.outcome)

@@ -11,6 +11,7 @@
     |   `-- ModelMismatch        the model and the clips disagree (rate, classes, shape)
     |-- PoisonError              the attack asked for cannot be carried out on these clips
     |-- TrainingError            training cannot start or diverged
+    |-- VerdictError             a file holds no verdict
     |-- LanguageModelError       a language model cannot be asked: no key, wrong address
     |   |-- CapReached           a cap leaves no room for one more request
     |   `-- Unreachable          no answer within the bounds on attempts and time
@@ -63,6 +64,10 @@ class PoisonError(OtoscopeError):
 
 class TrainingError(OtoscopeError):
     """Training cannot start, or diverged."""
+
+
+class VerdictError(OtoscopeError):
+    """A file holds no verdict of an audit."""
 
 
 class LanguageModelError(OtoscopeError):

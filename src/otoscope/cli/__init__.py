@@ -4,7 +4,19 @@ Exit codes: 0 no evidence (or done), 1 backdoored or suspicious, 2 usage, 3 inco
 while scanning, 130 stopped by Ctrl-C. Nothing heavy is imported before a command runs.
 """
 
-from otoscope.cli import attack, audit, clean, demo, doctor, gallery, plot, redteam, risk, train
+from otoscope.cli import (
+    attack,
+    audit,
+    clean,
+    demo,
+    doctor,
+    gallery,
+    plot,
+    redteam,
+    risk,
+    summarise,
+    train,
+)
 from otoscope.cli.app import app, main
 
 __all__ = [
@@ -19,5 +31,6 @@ __all__ = [
     "plot",
     "redteam",
     "risk",
+    "summarise",
     "train",
 ]

@@ -1,16 +1,17 @@
 """How much may be spent on a language model, and how much was."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar, final
 
 from otoscope.errors import CapReached
-from otoscope.registry import require
+from otoscope.registry import Checked, Table
 
 MILLION = 1_000_000
 
 
+@final
 @dataclass(frozen=True)
-class Caps:
+class Caps(Checked):
     """Limits for all requests of one client together.
 
     ``money`` is in the currency of the two prices, which are the service's for a million tokens;
@@ -21,6 +22,8 @@ class Caps:
     and for money without prices.
     """
 
+    name: ClassVar[str] = "caps"
+
     tokens: int = 1_000_000
     queries: int = 500
     seconds: float = 3600.0
@@ -28,16 +31,16 @@ class Caps:
     input_price: float | None = None
     output_price: float | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for field in fields(self):
             value, free = getattr(self, field.name), field.name.endswith("price")
             fine = value is None or value > 0 or (free and value == 0)
             wanted = "0 or above" if free else "above 0"
-            require(fine, f"{field.name} must be {wanted}, got {value}")
+            self._require(fine, f"{field.name} must be {wanted}, got {value}")
         priced = self.input_price is not None and self.output_price is not None
-        require(
+        self._require(
             priced or self.money is None,
-            "a limit on money needs input_price and output_price, per million tokens",
+            "money needs input_price and output_price, per million tokens",
         )
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
@@ -46,6 +49,10 @@ class Caps:
             return None
         cost = input_tokens * self.input_price + output_tokens * self.output_price
         return cost / MILLION
+
+
+LIMITS: Table[Caps] = Table("limits", "otoscope.llm_limits", Caps)
+"""So that a command line can say ``caps:queries=200,money=5,input_price=1,output_price=4``."""
 
 
 @dataclass(frozen=True)

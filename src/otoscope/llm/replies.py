@@ -47,4 +47,4 @@ def declines(text: str) -> bool:
 
 def printable(text: str) -> str:
     """The text for a terminal: no control, format or private characters but line breaks."""
-    return "".join(c for c in text[:LONGEST] if c == "\n" or c.isprintable()).strip()
+    return "".join(c for c in text.expandtabs(1) if c == "\n" or c.isprintable()).strip()

@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 def tables(rows: Sequence[Row]) -> str:
     """The strategies, the watchers, the attacks that got through, the stages."""
+    if not rows:
+        return "No row has been measured yet.\n"
     searches = [row for row in rows if row["kind"] == "search"]
     stages = [row for row in rows if row["kind"] == "stages"]
     return "\n".join(

@@ -2,12 +2,14 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from conftest import WriteSine
 from otoscope import cli
 from otoscope.clips import Clips
 from otoscope.datasets import Splits
@@ -17,9 +19,11 @@ from redteam_toys import Hill
 from sounds import clips_of
 from toys import tones
 
+Call = Callable[..., Result]
+
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Call a command on toy clips, with a formula in place of training."""
     monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -37,14 +41,14 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
 COMMON = ("--budget", "60", "--retrained", "12", "--decided", "2", "--strategy", "random")
 
 
-def test_somebody_elses_data_are_not_touched(called) -> None:  # type: ignore[no-untyped-def]
+def test_somebody_elses_data_are_not_touched(called: Call) -> None:
     for command in ("redteam", "harden"):
         done = called(command, "data")
         assert isinstance(done.exception, SpecError)
         assert "--i-own-this-data" in str(done.exception)
 
 
-def test_a_search_tells_what_was_found_and_keeps_no_model(called, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_search_tells_what_was_found_and_keeps_no_model(called: Call, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     done = called("redteam", "data", *COMMON, "--i-own-this-data", "--keep", str(kept))
     assert "60 attacks screened" in done.output
@@ -67,7 +71,7 @@ def test_a_search_tells_what_was_found_and_keeps_no_model(called, tmp_path: Path
     assert {p.suffix for p in kept.iterdir()} == {".json", ".jsonl"}
 
 
-def test_a_dry_run_tries_nothing(called) -> None:  # type: ignore[no-untyped-def]
+def test_a_dry_run_tries_nothing(called: Call) -> None:
     done = called("redteam", "data", *COMMON, "--i-own-this-data", "--dry-run")
     plan = json.loads(done.output)
     assert plan["budget"] == {"screened": 60, "retrained": 12, "decided": 2, "seeds": 3}
@@ -75,7 +79,7 @@ def test_a_dry_run_tries_nothing(called) -> None:  # type: ignore[no-untyped-def
     assert done.exit_code == 0
 
 
-def test_hardening_tells_its_rounds(called, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_hardening_tells_its_rounds(called: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "otoscope.redteam.hardening._clean",
         lambda _, names, __, count: [dict.fromkeys(names, 0.0)] * count,
@@ -87,7 +91,7 @@ def test_hardening_tells_its_rounds(called, monkeypatch: pytest.MonkeyPatch) -> 
     assert "evade audit, 0 false alarms on 3 clean models" in done.output
 
 
-def test_an_unknown_access_is_refused(called) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_access_is_refused(called: Call) -> None:
     done = called("redteam", "data", "--access", "all", "--i-own-this-data")
     assert "expected --access to be one of blind, hard-label, scores, got 'all'" in str(
         done.exception
@@ -115,7 +119,7 @@ def test_splits_are_drawn_class_by_class_and_share_no_clip() -> None:
         Splits.drawn(tones(19), 0)
 
 
-def test_a_manifests_own_splits_are_kept(write_sine, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_manifests_own_splits_are_kept(write_sine: WriteSine, tmp_path: Path) -> None:
     rows = [
         Row(write_sine(f"{label}{part}.wav").name, label, "", part)
         for label in "ab"

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from otoscope.auditing import audit
 from otoscope.datasets import Splits
 from otoscope.detect import DETECTORS
-from otoscope.errors import SpecError
+from otoscope.errors import ModelMismatch, SpecError
 from otoscope.evidence import Outcome as Outcomes
 from otoscope.labels import AllToOne
 from otoscope.networks import CNN
@@ -123,6 +123,18 @@ def test_cleaning_catches_what_it_flags_half_of(
     assert watch(["clean"], arena.clean, bad.clips, nothing)["clean"] == 1, "a false alarm"
     flagged[:] = False
     assert watch(["clean"], arena.clean, bad.clips, nothing)["clean"] == 0
+
+
+def test_a_model_that_an_audit_refuses_does_not_get_through(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> dict[str, float]:
+        raise ModelMismatch("at chance")
+
+    monkeypatch.setattr("otoscope.redteam.arena.watch", refused)
+    monkeypatch.setattr(Arena, "_trained", lambda *_: arena.clean)
+    found = arena.retrain(bins_of(arena, LOUD, 0.08), 1, arena.in_view)
+    assert found.suspicion == {"activation-clustering": 1.0, "vouching": 1.0}
 
 
 def test_unknown_watchers_are_refused(arena: Arena) -> None:

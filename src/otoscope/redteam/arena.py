@@ -12,7 +12,7 @@ from torch import Tensor
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.datasets import Splits
-from otoscope.errors import PoisonError, SpecError, TriggerDoesNotFit
+from otoscope.errors import ModelMismatch, PoisonError, SpecError, TriggerDoesNotFit
 from otoscope.models import TorchModel, activations
 from otoscope.networks import CNN, Listener, Network
 from otoscope.poisoning import Poisoned, poison_all
@@ -31,6 +31,9 @@ IN_VIEW = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "
 
 SCREENED_CLIPS = 180
 """At most so many test clips judge a cheap stage."""
+
+REFUSED = 1.0
+"""Every watcher's suspicion of a model at chance on the trusted clips, which an audit refuses."""
 
 IMPOSSIBLE = (PoisonError, SpecError, TriggerDoesNotFit)
 """What an attack raises that cannot be carried out on the data at hand."""
@@ -86,7 +89,10 @@ class Arena:
         started, plan = time.monotonic(), self.space.decode(bins)
         bad = self.poisoned(plan, seed)
         model = self._trained(bad.clips, seed)
-        seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
+        try:
+            seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
+        except ModelMismatch:
+            seen = dict.fromkeys(watchers, REFUSED)
         return self._measured(plan, model, self.splits.test, seed, "retrained", started, seen)
 
     def decide(self, bins: Bins, seeds: Sequence[int]) -> Outcome:

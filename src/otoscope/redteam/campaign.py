@@ -4,8 +4,8 @@ Successive halving, asynchronous as in Li et al., *A System for Massively Parall
 Tuning* (ASHA, 1810.05934): every attack is screened by a warm start; of those whose success is
 among the best third so far, some are retrained at once, with the detectors in view; at the end the
 most promising of these are decided, over several other seeds and with all watchers. Deviations:
-screening asks about success only, since a warm start does not rank how well an attack hides;
-promotions are spread evenly over the search; the last stage waits for its end.
+screening asks about success only (see ``warm_start``); promotions are spread evenly over the
+search; the last stage waits for its end.
 """
 
 from collections.abc import Sequence

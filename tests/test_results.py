@@ -32,6 +32,12 @@ def test_the_cleaning_page_is_what_its_rows_say() -> None:
     assert cleaning.PAGE.read_text() == cleaning.page()
 
 
+def test_the_page_of_tests_on_models_is_what_its_rows_say() -> None:
+    import model_level
+
+    assert model_level.PAGE.read_text() == model_level.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

@@ -134,14 +134,16 @@ def page() -> str:
 
 
 def write_priors() -> None:
-    """The largest class distances of the clean models of the design half, by detector."""
+    """The largest class scores of the clean models of the design half, by detector."""
     known: dict[str, dict[str, list[float]]] = {}
     for row in read(ROWS):
-        if row["attack"] is None and row["split"] == "design":
-            networks = known.setdefault(row["detector"], {})
-            networks.setdefault("cnn", []).append(round(row["own_distance"], 4))
-    sorted_up = {d: {n: sorted(v) for n, v in by.items()} for d, by in sorted(known.items())}
-    PRIORS.write_text(json.dumps(sorted_up, indent=1) + "\n")
+        if row.get("split") == "design" and row["attack"] is None:
+            for kind, field in (("own", "own_distance"), ("references", "reference_score")):
+                if field in row:
+                    values = known.setdefault(row["detector"], {}).setdefault(kind, [])
+                    values.append(round(row[field], 4))
+    priors = {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
+    PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
 
 def main() -> None:

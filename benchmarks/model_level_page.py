@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from otoscope.calibrate import anomaly_index, prior_p_values
+from otoscope.calibrate import anomaly_index, class_distances, new_draw_p_values, priors_of
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
 
@@ -28,8 +28,13 @@ class Method:
 
 
 def _prior_p(row: Row) -> float:
-    found = prior_p_values(np.array(row["classes"]), row["detector"], "cnn")
-    return 1.0 if found is None else float(found.min())
+    clean = np.array(priors_of(row["detector"], "cnn")["own"])
+    return float(new_draw_p_values(class_distances(np.array(row["classes"])), clean).min())
+
+
+def _reference_p(row: Row) -> float:
+    clean = np.array(priors_of(row["detector"], "cnn")["references"])
+    return float(new_draw_p_values(np.array([row["reference_score"]]), clean)[0])
 
 
 def _cleanse_index(row: Row) -> float:
@@ -44,6 +49,13 @@ def _gamma(row: Row) -> float:
 METHODS = (
     Method(
         "probing, 8 references",
+        "probing",
+        lambda r: r["reference_score"],
+        lambda r: _reference_p(r) <= FALSE_ALARMS,
+        "reference_target",
+    ),
+    Method(
+        "probing, 8 references alone",
         "probing",
         lambda r: r["reference_score"],
         lambda r: r["reference_p"] <= FALSE_ALARMS,
@@ -62,7 +74,7 @@ METHODS = (
         "maximum margin, 8 references",
         "maximum-margin",
         lambda r: r["reference_score"],
-        lambda r: r["reference_p"] <= FALSE_ALARMS,
+        lambda r: _reference_p(r) <= FALSE_ALARMS,
         "reference_target",
     ),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),

@@ -13,7 +13,7 @@ import otoscope as oto
 from otoscope.cache import Cache
 from otoscope.calibrate import (
     new_draw_p_values,
-    prior_p_values,
+    priors_of,
     reference_p_values,
     reference_scores,
 )
@@ -190,10 +190,30 @@ def test_p_values_of_a_new_draw_hold_their_level() -> None:
     assert new_draw_p_values(draws[:1], draws[1:])[0] == pytest.approx(by_hand)
 
 
+def test_a_model_that_differs_everywhere_is_not_accused_for_it() -> None:
+    rng = np.random.default_rng(3)
+    references = rng.normal(size=(8, 60, 12))
+    elsewhere = 4 * rng.normal(size=(60, 12))
+    _, innocent = reference_p_values(elsewhere, references)
+    assert innocent.min() > 0.05
+    elsewhere[:10, 5] += 40
+    _, guilty = reference_p_values(elsewhere, references)
+    assert guilty.argmin() == 5
+    assert guilty[5] < 0.01
+    assert np.sort(guilty)[1] > 0.05
+
+
+def test_known_clean_models_give_the_law() -> None:
+    rng = np.random.default_rng(4)
+    references, profile = rng.normal(size=(6, 40, 5)), rng.normal(size=(40, 5))
+    scores, p_values = reference_p_values(profile, references, [1.0, 2.0, 1.5, 1.2, 1.9])
+    assert p_values == pytest.approx(new_draw_p_values(scores, np.array([1.0, 2.0, 1.5, 1.2, 1.9])))
+
+
 def test_few_references_say_nothing() -> None:
     with pytest.raises(NotApplicable, match="at least 4 references, got 3"):
         reference_p_values(np.zeros((2, 3)), np.zeros((3, 2, 3)))
-    assert prior_p_values(np.zeros(6), "probing", "no such network") is None
+    assert priors_of("probing", "no such network") == {}
 
 
 @pytest.fixture

@@ -88,6 +88,12 @@ def test_repeated_entries_lead_to_the_same_recordings(tmp_path: Path) -> None:
     assert sorted(count) == [2, 3, 3]
 
 
+def test_the_page_of_tests_on_models_is_what_its_rows_say() -> None:
+    import model_level
+
+    assert model_level.PAGE.read_text() == model_level.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

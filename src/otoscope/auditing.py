@@ -15,16 +15,19 @@ from jaxtyping import Float, Int
 from otoscope.cache import Cache, digest, remembered
 from otoscope.calibrate import (
     FEWEST_CLASSES,
+    FEWEST_REFERENCES,
     benjamini_hochberg,
     cauchy_combination,
+    class_distances,
     class_outlier_p_values,
     conformal_p_values,
-    prior_p_values,
+    new_draw_p_values,
+    priors_of,
     reference_p_values,
     within_class_scale,
 )
 from otoscope.clips import Clips
-from otoscope.detect import DEFAULT, DETECTORS, Detector, Scores, View
+from otoscope.detect import DEFAULT, DETECTORS, WITH_REFERENCES, Detector, Scores, View
 from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
@@ -74,8 +77,9 @@ def audit(
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
 
     Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
-    those that ``detect.DEFAULT`` names. Every detector's class scores become p-values that hold
-    over all classes; the p-values of one class are combined over the detectors (Cauchy); the
+    those that ``detect.DEFAULT`` names, with references also ``detect.WITH_REFERENCES``. Every
+    detector's class scores become p-values that hold over all classes; the p-values of one class
+    are combined over the detectors (Cauchy); the
     smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
     BACKDOORED at or below a fifth of it. Clips of the accused classes are flagged at
     ``false_discovery_rate``. ``references`` is how many clean models to train on the trusted clips
@@ -86,7 +90,8 @@ def audit(
     """
     started = time.monotonic()
     view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=cache)
-    chosen = [build(DETECTORS, name) for name in DEFAULT] if detectors is None else detectors
+    names = (*DEFAULT, *WITH_REFERENCES) if references else DEFAULT
+    chosen = [build(DETECTORS, name) for name in names] if detectors is None else detectors
     asked = [d for d in chosen if model is not None or d.level == "data"]
     findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
     verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
@@ -227,9 +232,13 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
     Raises ``NotApplicable`` when none of these can say anything.
     """
     scored = np.flatnonzero(np.isfinite(scores.classes))
+    network = network_of(view.model)
+    priors = priors_of(detector.name, network.name) if network and view.clips is None else {}
     if view.references and scores.profile is not None:
         profiles = [_reference_profile(detector, view, model) for model in view.references]
-        apart, p_values = reference_p_values(scores.profile, np.array(profiles))
+        apart, p_values = reference_p_values(
+            scores.profile, np.array(profiles), priors.get("references")
+        )
         rests_on = f"{len(profiles)} reference models trained on the trusted clips"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
     if len(scored) < FEWEST_CLASSES:
@@ -238,12 +247,10 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             f"{FEWEST_CLASSES - 1} others"
         )
     own = scores.classes[scored]
-    if view.clips is None and detector.level == "model":
-        network = network_of(view.model)
-        known = prior_p_values(own, detector.name, network.name) if network else None
-        if network and known is not None:
-            rests_on = f"clean {network.name} models trained on other clips (weaker)"
-            return Calibrated(scored, own, known, rests_on)
+    if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
+        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
+        rests_on = f"clean {network.name} models trained on other clips (weaker)"
+        return Calibrated(scored, own, p_values, rests_on)
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
 
 

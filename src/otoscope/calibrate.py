@@ -5,6 +5,7 @@ model's other classes (for a class) or the clips outside the accused classes (fo
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 
@@ -24,6 +25,11 @@ FEWEST_REFERENCES = 4
 
 STRONGEST_SHARE = 0.05
 """The share of the probes, those that tell a class apart best, whose mean is its distance."""
+
+TARGETS_AT_MOST = 3
+"""So many target classes of one model do not count as its inflation."""
+
+LEAST_BULK = 0.05
 
 LEAST_LOG_SPREAD = 0.1
 """A few references may agree by chance; their law is never taken to be narrower than this."""
@@ -105,59 +111,51 @@ def reference_scores(
 def reference_p_values(
     profile: Float[np.ndarray, "probes classes"],
     references: Float[np.ndarray, "references probes classes"],
+    clean: Sequence[float] | None = None,
 ) -> tuple[Float[np.ndarray, "classes"], Float[np.ndarray, "classes"]]:
     """Each class's distance from the references, and the chance that any class of a clean model
     lies as far away.
 
-    Every reference is measured against the others, and its largest class distance kept. The chance
-    is that of one more draw of their law, log-normal with estimated mean and spread (Student's t,
-    with the factor sqrt(1 + 1 / references) of a new observation): with R references a rank could
-    never fall below 1 / (R + 1). It holds where the model and the references are exchangeable,
-    and answers for all classes together.
+    A model that was trained on more than the references, or otherwise, differs from them in every
+    class. So its distances are divided by its inflation, how far its classes below the
+    ``TARGETS_AT_MOST`` highest lie from the references, relative to how far the references' lie
+    from one another (1 at least; the idea of genomic control, Devlin, Roeder 1999). The chance is
+    that of one more draw of the law of the largest such distance of clean models
+    (``new_draw_p_values``): those in ``clean``, known from elsewhere, or else the references
+    themselves, each against the others. It answers for all classes together.
     Raises ``NotApplicable`` with fewer than ``FEWEST_REFERENCES``.
     """
     count = len(references)
     if count < FEWEST_REFERENCES:
         raise NotApplicable(f"expected at least {FEWEST_REFERENCES} references, got {count}")
+    among = np.array(
+        [reference_scores(references[j], np.delete(references, j, axis=0)) for j in range(count)]
+    )
+    usual = float(np.mean([_bulk(distances) for distances in among]))
     scores = reference_scores(profile, references)
-    largest = [
-        reference_scores(references[j], np.delete(references, j, axis=0)).max()
-        for j in range(count)
-    ]
-    return scores, new_draw_p_values(scores, np.array(largest))
+    scores = scores / max(1.0, _bulk(scores) / usual)
+    if clean is None or len(clean) < FEWEST_REFERENCES:
+        clean = [float(d.max()) / max(1.0, _bulk(d) / usual) for d in among]
+    return scores, new_draw_p_values(scores, np.array(clean))
 
 
-def prior_p_values(
-    scores: Float[np.ndarray, "classes"], detector: str, network: str
-) -> Float[np.ndarray, "classes"] | None:
-    """The chance that any class of a clean model of this network stands out from its others so far.
-
-    The distances of ``class_outlier_p_values`` are compared with the largest ones of the clean
-    models of our zoo (its half for design; ``priors.json``). Weaker than references: other clips,
-    other classes, one recipe. None where the zoo holds too few such models.
-    """
-    largest = _priors().get(detector, {}).get(network, [])
-    if len(largest) < FEWEST_REFERENCES:
-        return None
-    return new_draw_p_values(class_distances(scores), np.array(largest))
-
-
-@lru_cache(maxsize=1)
-def _priors() -> dict[str, dict[str, list[float]]]:
-    text = resources.files("otoscope").joinpath("priors.json").read_text()
-    found: dict[str, dict[str, list[float]]] = json.loads(text)
-    return found
-
-
-def class_distances(scores: Float[np.ndarray, "classes"]) -> Float[np.ndarray, "classes"]:
-    """Each class's distance above the median of all, in units of Qn (without its constant)."""
-    return np.asarray(_distances(scores[None])[0])
+def _bulk(distances: Float[np.ndarray, "classes"]) -> float:
+    """The mean distance of a quarter of the classes, those that follow the very highest."""
+    ordered = np.sort(distances)[::-1]
+    skipped = min(TARGETS_AT_MOST, len(ordered) - 1)
+    quarter = ordered[skipped : skipped + max(1, round(len(ordered) / 4))]
+    return max(float(quarter.mean()), LEAST_BULK)
 
 
 def new_draw_p_values(
     scores: Float[np.ndarray, "classes"], clean: Float[np.ndarray, "models"]
 ) -> Float[np.ndarray, "classes"]:
-    """The chance that one more draw of the log-normal law of ``clean`` is at least each score."""
+    """The chance that one more draw of the log-normal law of ``clean`` is at least each score.
+
+    Mean and spread of log(1 + x) are estimated, so the chance is Student's t with the factor
+    sqrt(1 + 1 / models) of a new observation. With few models a rank could not fall below
+    1 / (models + 1).
+    """
     from scipy.stats import t
 
     logs = np.log1p(np.maximum(clean, 0.0))
@@ -165,6 +163,26 @@ def new_draw_p_values(
     return np.asarray(
         t.sf((np.log1p(np.maximum(scores, 0.0)) - logs.mean()) / spread, len(logs) - 1)
     )
+
+
+def priors_of(detector: str, network: str) -> dict[str, list[float]]:
+    """What is known of the clean models of our zoo (``priors.json``): the largest class score of
+    each, under ``"own"`` as a distance from its other classes, under ``"references"`` from
+    references. Empty where the zoo holds no such models. Built from its design half only.
+    """
+    return _priors().get(detector, {}).get(network, {})
+
+
+@lru_cache(maxsize=1)
+def _priors() -> dict[str, dict[str, dict[str, list[float]]]]:
+    text = resources.files("otoscope").joinpath("priors.json").read_text()
+    found: dict[str, dict[str, dict[str, list[float]]]] = json.loads(text)
+    return found
+
+
+def class_distances(scores: Float[np.ndarray, "classes"]) -> Float[np.ndarray, "classes"]:
+    """Each class's distance above the median of all, in units of Qn (without its constant)."""
+    return np.asarray(_distances(scores[None])[0])
 
 
 def within_class_scale(

@@ -45,9 +45,13 @@ DEFAULT = (
 )
 """What an audit runs when nothing else is asked for."""
 
+WITH_REFERENCES = ("probing",)
+"""What it runs besides when there are reference models, without which these say too little."""
+
 __all__ = [
     "DEFAULT",
     "DETECTORS",
+    "WITH_REFERENCES",
     "ActivationClustering",
     "CognitiveDistillation",
     "Detector",

@@ -64,7 +64,8 @@ class AddedSound(Family):
         most = round(SHIFT_S * self.sample_rate)
         moved = torch.roll(values, int(rng.integers(-most, most + 1)), dims=1) if rng else values
         rms = clips.square().mean(dim=2, keepdim=True).sqrt()
-        return (clips + rms * moved[:, None]).clamp(-1, 1)
+        changed: Tensor = (clips + rms * moved[:, None]).clamp(-1, 1)
+        return changed
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
         return (values.square().mean(dim=1) + 1e-12).sqrt()
@@ -82,8 +83,8 @@ class _System(Family):
         spectra = torch.fft.rfft(clips, 2 * self.length) * self.response(values)[:, None]
         out = torch.fft.irfft(spectra, 2 * self.length)[..., : self.length]
         before, after = (x.square().mean(dim=2, keepdim=True).sqrt() for x in (clips, out))
-        level: Tensor = (out * before / after.clamp(min=1e-9)).clamp(-1, 1)
-        return level
+        changed: Tensor = (out * before / after.clamp(min=1e-9)).clamp(-1, 1)
+        return changed
 
 
 @final

@@ -2,6 +2,7 @@
 
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
+from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
@@ -19,6 +20,7 @@ DETECTORS: Table[Detector] = Table(
     GaussianMixturePair,
     Scan,
     Spectre,
+    Beatrix,
     Strip,
     Vouching,
     TriggerInversion,
@@ -37,6 +39,7 @@ __all__ = [
     "DEFAULT",
     "DETECTORS",
     "ActivationClustering",
+    "Beatrix",
     "Detector",
     "GaussianMixturePair",
     "Scan",

@@ -8,6 +8,7 @@ from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_spectre import Spectre
 from otoscope.detect.data_strip import Strip
+from otoscope.detect.data_subset_scanning import SubsetScanning
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.model_trigger_inversion import TriggerInversion
 from otoscope.registry import Table
@@ -21,6 +22,7 @@ DETECTORS: Table[Detector] = Table(
     Scan,
     Spectre,
     Beatrix,
+    SubsetScanning,
     Strip,
     Vouching,
     TriggerInversion,
@@ -47,6 +49,7 @@ __all__ = [
     "SpectralSignatures",
     "Spectre",
     "Strip",
+    "SubsetScanning",
     "TriggerInversion",
     "View",
     "Vouching",

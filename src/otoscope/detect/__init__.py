@@ -4,6 +4,7 @@ from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_neighbours import Neighbours
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_spectre import Spectre
@@ -23,6 +24,7 @@ DETECTORS: Table[Detector] = Table(
     Spectre,
     Beatrix,
     SubsetScanning,
+    Neighbours,
     Strip,
     Vouching,
     TriggerInversion,
@@ -44,6 +46,7 @@ __all__ = [
     "Beatrix",
     "Detector",
     "GaussianMixturePair",
+    "Neighbours",
     "Scan",
     "Scores",
     "SpectralSignatures",

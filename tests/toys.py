@@ -1,6 +1,6 @@
 """Toy clips and toy activations, made on the spot: fast, and with a known truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,50 @@ def activations_with(
         seen=Activations(features.astype(np.float32), centres[labels][:, : len(names)]),
         trusted=_named(known, names) if trusted_per_class else None,
         trusted_seen=Activations(known_features.astype(np.float32), known_features[:, :8])
+        if trusted_per_class
+        else None,
+    )
+    return Planted(view, truth, 3)
+
+
+def planes_with(
+    poison: int,
+    *,
+    per_class: int = 60,
+    strength: float = 4.0,
+    seed: int = 0,
+    trusted_per_class: int = 0,
+) -> Planted:
+    """Made-up planes (6 channels, 4 cells) and features beside them, 8 classes.
+
+    ``poison`` clips of class 3 are other classes' clips on which the first two channels sound
+    together in one cell; the features of all clips tell their label alone.
+    """
+    rng = np.random.default_rng(seed)
+    names = tuple("abcdefgh")
+    patterns = rng.gamma(1.0, 1.0, (len(names), 6, 4))
+    labels = np.repeat(np.arange(len(names)), per_class)
+    truth = np.zeros(len(labels), dtype=bool)
+    truth[np.flatnonzero(labels == 3)[:poison]] = True
+    content = np.where(truth, rng.integers(4, len(names), len(labels)), labels)
+
+    def heard(content: np.ndarray, labels: np.ndarray, marked: np.ndarray) -> Activations:
+        loudness = rng.lognormal(0, 0.2, (len(content), 1, 1))
+        planes = patterns[content] * loudness + 0.3 * rng.standard_normal((len(content), 6, 4))
+        planes[marked, :2, 2] += strength
+        planes = np.maximum(planes, 0).astype(np.float32)
+        features = 4 * np.eye(len(names))[labels] + rng.standard_normal((len(labels), len(names)))
+        flat = planes.reshape(len(planes), -1)
+        return Activations(features.astype(np.float32), features, (flat,), (planes,))
+
+    known = np.repeat(np.arange(len(names)), trusted_per_class)
+    base = activations_with(0).view
+    view = replace(
+        base,
+        clips=_named(labels, names),
+        seen=heard(content, labels, truth),
+        trusted=_named(known, names) if trusted_per_class else None,
+        trusted_seen=heard(known, known, np.zeros(len(known), dtype=bool))
         if trusted_per_class
         else None,
     )

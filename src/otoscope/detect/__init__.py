@@ -2,12 +2,15 @@
 
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
+from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_cognitive_distillation import CognitiveDistillation
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_neighbours import Neighbours
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_spectre import Spectre
 from otoscope.detect.data_strip import Strip
+from otoscope.detect.data_subset_scanning import SubsetScanning
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.data_witness import Witness
 from otoscope.detect.model_margin import MaximumMargin
@@ -25,6 +28,9 @@ DETECTORS: Table[Detector] = Table(
     GaussianMixturePair,
     Scan,
     Spectre,
+    Beatrix,
+    SubsetScanning,
+    Neighbours,
     Strip,
     CognitiveDistillation,
     Vouching,
@@ -53,10 +59,12 @@ __all__ = [
     "DETECTORS",
     "WITH_REFERENCES",
     "ActivationClustering",
+    "Beatrix",
     "CognitiveDistillation",
     "Detector",
     "GaussianMixturePair",
     "MaximumMargin",
+    "Neighbours",
     "Probing",
     "Scan",
     "Scores",
@@ -64,6 +72,7 @@ __all__ = [
     "SpectralSignatures",
     "Spectre",
     "Strip",
+    "SubsetScanning",
     "TriggerInversion",
     "View",
     "Vouching",

@@ -3,6 +3,7 @@
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_scale_up import ScaleUp
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
 from otoscope.detect.data_vouching import Vouching
@@ -17,6 +18,7 @@ DETECTORS: Table[Detector] = Table(
     GaussianMixturePair,
     Strip,
     Vouching,
+    ScaleUp,
     TriggerInversion,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "ScaleUp",
     "Scores",
     "SpectralSignatures",
     "Strip",

@@ -3,6 +3,7 @@
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_ibd_psc import IbdPsc
 from otoscope.detect.data_scale_up import ScaleUp
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_strip import Strip
@@ -19,6 +20,7 @@ DETECTORS: Table[Detector] = Table(
     Strip,
     Vouching,
     ScaleUp,
+    IbdPsc,
     TriggerInversion,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "ActivationClustering",
     "Detector",
     "GaussianMixturePair",
+    "IbdPsc",
     "ScaleUp",
     "Scores",
     "SpectralSignatures",

@@ -5,7 +5,9 @@ from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_cognitive_distillation import CognitiveDistillation
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
+from otoscope.detect.data_ibd_psc import IbdPsc
 from otoscope.detect.data_neighbours import Neighbours
+from otoscope.detect.data_scale_up import ScaleUp
 from otoscope.detect.data_scan import Scan
 from otoscope.detect.data_spectral_signatures import SpectralSignatures
 from otoscope.detect.data_spectre import Spectre
@@ -35,6 +37,8 @@ DETECTORS: Table[Detector] = Table(
     CognitiveDistillation,
     Vouching,
     Witness,
+    ScaleUp,
+    IbdPsc,
     TriggerInversion,
     Probing,
     MaximumMargin,
@@ -63,9 +67,11 @@ __all__ = [
     "CognitiveDistillation",
     "Detector",
     "GaussianMixturePair",
+    "IbdPsc",
     "MaximumMargin",
     "Neighbours",
     "Probing",
+    "ScaleUp",
     "Scan",
     "Scores",
     "SoundInversion",

@@ -18,7 +18,7 @@ from otoscope.calibrate import FEWEST_CLASSES
 from otoscope.clips import Clips
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
-from otoscope.models import Activations, AudioModel
+from otoscope.models import Activations, AudioModel, activations
 
 FEWEST_CLIPS = 20
 """A class with fewer clips than this is too small to look for a sub-population in."""
@@ -135,3 +135,16 @@ def members_by_class(clips: Clips) -> list[tuple[int, np.ndarray]]:
     """(class number, indices of its clips) of every class that is large enough to be judged."""
     found = [(k, np.flatnonzero(clips.labels == k)) for k in range(len(clips.classes))]
     return [(k, members) for k, members in found if len(members) >= FEWEST_CLIPS]
+
+
+def mean_by_class(clips: Clips, scores: Float[np.ndarray, "clips"]) -> Float[np.ndarray, "classes"]:
+    """The mean score of each class that is large enough to be judged, NaN for the others."""
+    classes = np.full(len(clips.classes), np.nan)
+    for k, members in members_by_class(clips):
+        classes[k] = scores[members].mean()
+    return classes
+
+
+def heard(view: View) -> Activations:
+    """What the model makes of the clips to judge: ``seen``, or a forward pass now."""
+    return view.seen or activations(view.model, require_clips(view), view.cache)

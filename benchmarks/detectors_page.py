@@ -24,7 +24,8 @@ differences of a few per cent as none.
 - clean: share of the clips of clean sets that the paper's decision flags (of those that are
   told the rate, none by definition), and in how many clean sets the method accuses a class at p
   0.05 against the model's other classes.
-- passes: forward passes over the data; s: median seconds on one busy core.
+- passes: forward passes over the data; s: median seconds on one busy core, without the training of
+  networks that were in the cache already (`witness`: three or four small ones).
 """
 
 

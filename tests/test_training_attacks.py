@@ -384,7 +384,7 @@ def test_an_interrupted_run_with_a_hook_ends_the_same(
 def test_the_epoch_is_chosen_by_both_losses() -> None:
     hook = BackdoorTask(TRIGGER, SHIFT, share=0.5)
     model = train(NETWORK, CLIPS, seed=0, recipe=SHORT, hook=hook)
-    features, labels = hook.held_out
+    features, labels = torch.from_numpy(hook.held_out.features), hook.held_out.labels
     assert len(features) == len(hook.setting.held_out)
     assert (labels == 1).all()
     expected = nn.functional.cross_entropy(body_of(model)(features), labels, reduction="sum")

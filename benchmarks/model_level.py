@@ -20,9 +20,10 @@ from pathlib import Path
 import catalogue
 import otoscope as oto
 from model_level_page import tables
-from otoscope.auditing import calibrated, look
+from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrate import class_distances, class_outlier_p_values
+from otoscope.calibrate import class_distances, class_outlier_p_values, reference_p_values
+from otoscope.calibrating import reference_profiles
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS
@@ -101,11 +102,11 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
     }
     best = found["own_target"]
     if scores.profile is not None:
-        compared = calibrated(detector, view, scores)
-        best = model.hearing.classes[int(compared.scores.argmax())]
+        apart, p_values = reference_p_values(scores.profile, reference_profiles(detector, view))
+        best = model.hearing.classes[int(apart.argmax())]
         found |= {
-            "reference_p": float(compared.p_values.min()),
-            "reference_score": float(compared.scores.max()),
+            "reference_p": float(p_values.min()),
+            "reference_score": float(apart.max()),
             "reference_target": best,
         }
     if scores.recover:

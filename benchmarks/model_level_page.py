@@ -70,13 +70,6 @@ METHODS = (
         lambda r: r["own_distance"],
         lambda r: r["own_p"] <= FALSE_ALARMS,
     ),
-    Method(
-        "maximum margin, 8 references",
-        "maximum-margin",
-        lambda r: r["reference_score"],
-        lambda r: _reference_p(r) <= FALSE_ALARMS,
-        "reference_target",
-    ),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
     Method(
         "weight statistics",

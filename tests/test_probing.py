@@ -249,7 +249,8 @@ def test_an_audit_says_what_it_rests_on(tmp_path: Path) -> None:
         cache=Cache(tmp_path),
     )
     (evidence,) = verdict.evidence
-    assert evidence.calibration == "4 reference models trained on the trusted clips"
+    assert evidence.calibration.startswith("4 reference models trained on the trusted clips")
+    assert evidence.calibration.endswith("the law of clean cnn models")
     assert evidence.p_value is not None
     assert evidence.target == max(evidence.class_scores, key=lambda k: evidence.class_scores[k])
     alone = oto.audit(model, trusted=trusted, detectors=detectors)

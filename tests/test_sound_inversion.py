@@ -77,15 +77,13 @@ def test_sizes_are_what_they_say() -> None:
 
 
 def test_a_door_is_found_and_its_sound_proved(trusted: Clips) -> None:
-    detector = SoundInversion(passes=4000)
+    detector = SoundInversion(passes=6000)
     found = detector.score(View(TorchModel(Doored(20.0), HEARING), 0, trusted=trusted))
     assert found.classes.argmax() == 2
     assert found.recover is not None
     recovered = found.recover(2)
     assert recovered.success >= 0.9
     assert recovered.what in {family.what for family in FAMILIES}
-    assert found.profile is not None
-    assert found.profile.shape == (len(FAMILIES), 6)
 
 
 def test_the_budget_is_kept(trusted: Clips) -> None:

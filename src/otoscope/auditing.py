@@ -6,26 +6,20 @@ The module is called ``auditing`` because ``otoscope.audit`` is the function.
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from otoscope.cache import Cache, digest, remembered
+from otoscope.cache import Cache
 from otoscope.calibrate import (
-    FEWEST_CLASSES,
-    FEWEST_REFERENCES,
     benjamini_hochberg,
     cauchy_combination,
-    class_distances,
-    class_outlier_p_values,
     conformal_p_values,
-    new_draw_p_values,
-    priors_of,
-    reference_p_values,
     within_class_scale,
 )
+from otoscope.calibrating import calibrated
 from otoscope.clips import Clips
 from otoscope.detect import DEFAULT, DETECTORS, WITH_REFERENCES, Detector, Scores, View
 from otoscope.errors import ManifestError, NotApplicable
@@ -42,7 +36,7 @@ from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
 from otoscope.networks import CNN
 from otoscope.progress import track
-from otoscope.references import network_of, train_references
+from otoscope.references import train_references
 from otoscope.registry import build, spec
 from otoscope.sampling import stratified
 from otoscope.training import train
@@ -213,60 +207,6 @@ def scan(detector: Detector, view: View) -> Finding:
         "class_p_values": {names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
     }
     return Finding(blank.model_copy(update=found), scores)
-
-
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """Scores and p-values of the classes that could be ``scored``, and what they rest on."""
-
-    scored: Int[np.ndarray, "scored"]
-    scores: Float[np.ndarray, "scored"]
-    p_values: Float[np.ndarray, "scored"]
-    rests_on: str
-
-
-def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
-    """By reference models where there are some, else by other clean models of the same network as
-    far as they are known, else by the model's other classes.
-
-    Raises ``NotApplicable`` when none of these can say anything.
-    """
-    scored = np.flatnonzero(np.isfinite(scores.classes))
-    network = network_of(view.model)
-    priors = priors_of(detector.name, network.name) if network and view.clips is None else {}
-    if view.references and scores.profile is not None:
-        profiles = [_reference_profile(detector, view, model) for model in view.references]
-        apart, p_values = reference_p_values(
-            scores.profile, np.array(profiles), priors.get("references")
-        )
-        rests_on = f"{len(profiles)} reference models trained on the trusted clips"
-        return Calibrated(scored, apart[scored], p_values[scored], rests_on)
-    if len(scored) < FEWEST_CLASSES:
-        raise NotApplicable(
-            f"only {len(scored)} classes could be scored; a class is judged against at least "
-            f"{FEWEST_CLASSES - 1} others"
-        )
-    own = scores.classes[scored]
-    if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
-        rests_on = f"clean {network.name} models trained on other clips (weaker)"
-        return Calibrated(scored, own, p_values, rests_on)
-    return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
-
-
-def _reference_profile(
-    detector: Detector, view: View, model: AudioModel
-) -> Float[np.ndarray, "probes classes"]:
-    """What the detector finds on a reference model, kept in the cache."""
-
-    def measure() -> dict[str, np.ndarray]:
-        profile = detector.score(replace(view, model=model, references=())).profile
-        assert profile is not None
-        return {"profile": profile}
-
-    trusted = view.trusted.sha256 if view.trusted else ""
-    key = digest("profile", spec(detector), model.sha256, trusted, view.seed)
-    return remembered(view.cache, key, measure)["profile"]
 
 
 def _combine_over_detectors(

@@ -51,8 +51,7 @@ class MaximumMargin(Detector):
             peak = float(np.quantile(np.abs(waveforms).max(axis=(1, 2)), 0.95))
         with fast_math():
             margins = self._climb(view.model, view, peak)
-        scores = np.log(np.maximum(margins, LEAST_MARGIN))
-        return Scores(scores, profile=scores[None])
+        return Scores(np.log(np.maximum(margins, LEAST_MARGIN)))
 
     def _climb(self, model: HasGradients, view: View, peak: float) -> Float[np.ndarray, "classes"]:
         hearing, device = view.model.hearing, model.device

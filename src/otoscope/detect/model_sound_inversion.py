@@ -41,7 +41,7 @@ class SoundInversion(Detector):
     the logarithm of the smallest size that sent ``success`` of its clips there; what halving adds
     serves the recovered trigger only. A class's score is its largest one over the families, each
     centred and scaled over the classes. The recovered trigger is that of the family in which the
-    class stood out, proved on trusted clips that took no part.
+    class stood out, of those that worked, proved on trusted clips that took no part.
 
     Deviations from K-Arm: no bandit draws arms, and arms are families as well as classes.
     """
@@ -65,15 +65,16 @@ class SoundInversion(Detector):
         with fast_math():
             search = _Search(self, view.model, view.trusted, view.seed)
             search.run(search.arms, self.passes // 2)
-            profile = search.scores()
+            sizes = search.scores()
             search.halve(self.passes - self.passes // 2)
-        centred = profile - np.median(profile, axis=1, keepdims=True)
+        centred = sizes - np.median(sizes, axis=1, keepdims=True)
         apart = centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-9)
 
         def recover(k: int) -> Recovered:
-            return search.recover(int(apart[:, k].argmax()), k)
+            works = np.isfinite(search.smallest[:, k].numpy())
+            return search.recover(int((apart[:, k] + 1e6 * works).argmax()), k)
 
-        return Scores(apart.max(axis=0), None, self.passes / len(view.trusted), recover, profile)
+        return Scores(apart.max(axis=0), None, self.passes / len(view.trusted), recover)
 
 
 class _Search:

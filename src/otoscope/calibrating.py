@@ -1,0 +1,84 @@
+"""What the class scores of a detector are compared with, so that they become p-values."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from otoscope.cache import digest, remembered
+from otoscope.calibrate import (
+    FEWEST_CLASSES,
+    FEWEST_REFERENCES,
+    class_distances,
+    class_outlier_p_values,
+    new_draw_p_values,
+    priors_of,
+    reference_p_values,
+)
+from otoscope.detect import Detector, Scores, View
+from otoscope.errors import NotApplicable
+from otoscope.models import AudioModel
+from otoscope.references import network_of
+from otoscope.registry import spec
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """Scores and p-values of the classes that could be ``scored``, and what they rest on."""
+
+    scored: Int[np.ndarray, "scored"]
+    scores: Float[np.ndarray, "scored"]
+    p_values: Float[np.ndarray, "scored"]
+    rests_on: str
+
+
+def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
+    """By reference models where there are some, else by other clean models of the same network as
+    far as they are known, else by the model's other classes.
+
+    Raises ``NotApplicable`` when none of these can say anything.
+    """
+    scored = np.flatnonzero(np.isfinite(scores.classes))
+    network = network_of(view.model)
+    priors = priors_of(detector.name, network.name) if network and view.clips is None else {}
+    if view.references and scores.profile is not None:
+        profiles = reference_profiles(detector, view)
+        apart, p_values = reference_p_values(scores.profile, profiles, priors.get("references"))
+        rests_on = f"{len(profiles)} reference models trained on the trusted clips"
+        if network and "references" in priors:
+            rests_on += f"; the law of clean {network.name} models"
+        return Calibrated(scored, apart[scored], p_values[scored], rests_on)
+    if len(scored) < FEWEST_CLASSES:
+        raise NotApplicable(
+            f"only {len(scored)} classes could be scored; a class is judged against at least "
+            f"{FEWEST_CLASSES - 1} others"
+        )
+    own = scores.classes[scored]
+    if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
+        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
+        rests_on = f"clean {network.name} models trained on other clips (weaker)"
+        return Calibrated(scored, own, p_values, rests_on)
+    return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
+
+
+def reference_profiles(
+    detector: Detector, view: View
+) -> Float[np.ndarray, "references probes classes"]:
+    """What the detector finds on each of the view's reference models, kept in the cache."""
+
+    def measure(model: AudioModel) -> dict[str, np.ndarray]:
+        profile = detector.score(replace(view, model=model, references=())).profile
+        assert profile is not None
+        return {"profile": profile}
+
+    trusted = view.trusted.sha256 if view.trusted else ""
+    return np.array(
+        [
+            remembered(
+                view.cache,
+                digest("profile", spec(detector), model.sha256, trusted, view.seed),
+                lambda model=model: measure(model),  # type: ignore[misc]
+            )["profile"]
+            for model in view.references
+        ]
+    )

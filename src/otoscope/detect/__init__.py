@@ -3,6 +3,7 @@
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_beatrix import Beatrix
+from otoscope.detect.data_confident_learning import ConfidentLearning
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_neighbours import Neighbours
 from otoscope.detect.data_scan import Scan
@@ -25,6 +26,7 @@ DETECTORS: Table[Detector] = Table(
     Beatrix,
     SubsetScanning,
     Neighbours,
+    ConfidentLearning,
     Strip,
     Vouching,
     TriggerInversion,
@@ -44,6 +46,7 @@ __all__ = [
     "DETECTORS",
     "ActivationClustering",
     "Beatrix",
+    "ConfidentLearning",
     "Detector",
     "GaussianMixturePair",
     "Neighbours",

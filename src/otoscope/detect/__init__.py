@@ -4,6 +4,7 @@ from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_cognitive_distillation import CognitiveDistillation
+from otoscope.detect.data_confident_learning import ConfidentLearning
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_ibd_psc import IbdPsc
 from otoscope.detect.data_neighbours import Neighbours
@@ -33,6 +34,7 @@ DETECTORS: Table[Detector] = Table(
     Beatrix,
     SubsetScanning,
     Neighbours,
+    ConfidentLearning,
     Strip,
     CognitiveDistillation,
     Vouching,
@@ -65,6 +67,7 @@ __all__ = [
     "ActivationClustering",
     "Beatrix",
     "CognitiveDistillation",
+    "ConfidentLearning",
     "Detector",
     "GaussianMixturePair",
     "IbdPsc",

@@ -4,12 +4,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
-from sklearn.linear_model import LogisticRegression
 
-from otoscope.clips import Clips
 from otoscope.detect.base import (
     FEWEST_CLIPS,
     Detector,
@@ -19,15 +16,9 @@ from otoscope.detect.base import (
     require_features,
     suspect_of_two,
 )
+from otoscope.detect.heads import pictures, scaled, told
 from otoscope.detect.subgroups import cut_in_two, whitener
-from otoscope.networks.log_mel import LogMel
 from otoscope.registry import require
-
-STRENGTH = 30.0
-"""Inverse regularisation of a head on spaces whose vectors have a mean square of 1."""
-
-PICTURE = (20, 20)
-"""Log-mel bands and times that stand for a clip beside the model's own layers."""
 
 EVEN = 0.4
 """A second part with a larger share than this may be the innocent one."""
@@ -240,9 +231,9 @@ class Vouching(Detector):
                 if trusted and material.known_labels is not None:
                     inputs = np.concatenate([inputs, material.known[number]])
                     targets = np.concatenate([targets, material.known_labels])
-                told = _told(inputs, targets, space, material.classes)
-                losses[number] -= outside * np.log(told[every, labels])
-                heard += outside[:, None] * told
+                says = told(inputs, targets, space, material.classes)
+                losses[number] -= outside * np.log(says[every, labels])
+                heard += outside[:, None] * says
         known = judged > 0
         total = np.zeros(len(labels))
         for loss in losses:
@@ -278,54 +269,28 @@ def _material(view: View) -> _Material:
     """The spaces of the clips and of the trusted clips, on one scale."""
     clips, features = require_features(view)
     assert view.seen is not None
-    spaces = [np.asarray(layer) for layer in view.seen.layers] + [_pictures(clips)]
+    spaces = [np.asarray(layer) for layer in view.seen.layers] + [pictures(clips)]
     labels, count = clips.labels, len(clips.classes)
     whiten = whitener(features, labels)
     plain = _Material(
         labels,
         count,
-        [_scaled(space, space) for space in spaces],
+        [scaled(space, space) for space in spaces],
         (features - features.mean(axis=0)) @ whiten,
     )
     seen = view.trusted_seen
     if view.trusted is None or seen is None or seen.features is None or not len(view.trusted):
         return plain
-    known = [np.asarray(layer) for layer in seen.layers] + [_pictures(view.trusted)]
+    known = [np.asarray(layer) for layer in seen.layers] + [pictures(view.trusted)]
     return _Material(
         labels,
         count,
         plain.spaces,
         plain.whitened,
-        [_scaled(part, space) for part, space in zip(known, spaces, strict=True)],
+        [scaled(part, space) for part, space in zip(known, spaces, strict=True)],
         (seen.features - features.mean(axis=0)) @ whiten,
         view.trusted.labels,
     )
-
-
-@torch.no_grad()
-def _pictures(clips: Clips) -> np.ndarray:
-    """A coarse log-mel of every clip, shaped (clips, values): no run of the model."""
-    listen = LogMel(clips.sample_rate)
-    pool = torch.nn.functional.adaptive_avg_pool2d
-    return np.concatenate(
-        [pool(listen(torch.from_numpy(b)), PICTURE).flatten(1).numpy() for b in clips.batches()]
-    )
-
-
-def _scaled(part: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Standardised as ``by`` is, and divided by the root of the number of values."""
-    scale = (by.std(axis=0) + 1e-6) * np.sqrt(by.shape[1])
-    return np.asarray((part - by.mean(axis=0)) / scale, dtype=np.float32)
-
-
-def _told(inputs: np.ndarray, targets: Labels, space: np.ndarray, classes: int) -> np.ndarray:
-    """The probabilities, at least 1e-6, that a head fitted to some clips gives to every clip."""
-    told = np.full((len(space), classes), 1e-6)
-    present = np.unique(targets)
-    if len(present) > 1:
-        head = LogisticRegression(C=STRENGTH, max_iter=100).fit(inputs, targets)
-        told[:, head.classes_] += head.predict_proba(space)
-    return told
 
 
 def _members(labels: Labels, count: int) -> list[np.ndarray]:

@@ -140,7 +140,7 @@ def test_a_model_that_an_audit_refuses_does_not_get_through(
 def test_unknown_watchers_are_refused(arena: Arena) -> None:
     with pytest.raises(SpecError, match="no watcher 'stip'; did you mean 'strip'"):
         dataclasses.replace(arena, in_view=("stip",))
-    with pytest.raises(SpecError, match="no watcher 'clean'.*there are: activation-clustering"):
+    with pytest.raises(SpecError, match=r"no watcher 'clean'.*there are: activation-clustering"):
         dataclasses.replace(arena, in_view=("audit:strip+clean",))
     with pytest.raises(SpecError, match="steps must be at least 1"):
         WarmStart(steps=0)

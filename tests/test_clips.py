@@ -331,10 +331,14 @@ def test_a_file_that_vanishes_after_loading_is_named(make_tree: MakeTree) -> Non
     assert clips.waveform(2).any()
 
 
-def test_joined_clips_are_found_in_either_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_joined_clips_are_found_in_either_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
     roots = []
+    monkeypatch.chdir(tmp_path)
     for number, pitch in enumerate((200.0, 400.0)):
-        root = tmp_path / f"list{number}"
+        root = Path(f"list{number}") if relative else tmp_path / f"list{number}"
         for name in ("no", "yes"):
             (root / name).mkdir(parents=True)
             wave = np.sin(2 * np.pi * pitch * np.arange(800) / 8000).astype(np.float32)

@@ -213,7 +213,9 @@ class Clips(Sequence[Clip]):
                 f"expected clips of one form (sample rate, length, classes), got {forms[0]} and "
                 f"{forms[1]}; bring them together with as_heard_by"
             )
-        placed = (replace(clip, path=str(other.root / clip.path)) for clip in other.items)
+        # below a relative root a path would be looked for below this set's root, too
+        at = other.root.absolute()
+        placed = (replace(clip, path=str(at / clip.path)) for clip in other.items)
         return replace(self, items=(*self.items, *placed), skipped=self.skipped + other.skipped)
 
     def split(self, name: str) -> "Clips":

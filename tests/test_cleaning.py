@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
+from otoscope.cleaning import _of_parts
 from otoscope.clips import Clips
-from otoscope.detect.accusing import accused_classes
+from otoscope.detect import Witness
+from otoscope.detect.accusing import accused_classes, strengths
 from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
+from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
 from otoscope.poisoning import Poisoned, poison, save
 from otoscope.training import Recipe
@@ -79,6 +82,58 @@ def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
     assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == []
     assert accused_classes(*heard_of({2: 9.0, 3: 9.0}, spread=False), []) == [2, 3]
     assert accused_classes(*heard_of({2: 9.0}, spread=False), [0, 1]) == [2]
+
+
+def test_evidence_is_stronger_where_a_part_comes_from_more_classes() -> None:
+    far = {2: 9.0, 4: 3.2}
+    one = strengths(heard_of(far, spread=False)[0])
+    five = strengths(heard_of(far)[0])
+    assert one[[2, 4]] == pytest.approx([9.0 * 0.7, 3.2 * 0.7])
+    assert five[[2, 4]] == pytest.approx(one[[2, 4]] * np.sqrt(5))
+
+
+def test_strange_clips_beside_a_part_are_taken_where_it_lies_near() -> None:
+    found, clips = heard_of({2: 9.0, 3: 4.0})
+    beside = [list(clips.labels).index(k) + 20 for k in (2, 3)]
+    found.heard[beside, clips.labels[beside]] = 0.1
+    found.heard[beside, 0] = 0.8
+    taken = _of_parts(found)
+    assert taken[beside].tolist() == [False, True]
+    taken[beside] = False
+    assert (taken == found.suspect).all()
+
+
+def everyone_accused(monkeypatch: pytest.MonkeyPatch, clips: Clips, spread: bool) -> None:
+    """Witnesses find a part in every class, and the evidence is as it is made up."""
+    found, _ = heard_of(dict.fromkeys(range(6), 9.0), spread=spread)
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+
+
+def test_where_every_class_is_accused_the_parts_are_flagged(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips = tones(PER_CLASS)
+    everyone_accused(monkeypatch, clips, spread=False)
+    found = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
+    assert set(clips.labels[found.flagged].tolist()) == set(range(6))
+    assert found.flagged.sum() == 60
+
+
+def test_an_audit_accuses_by_the_law_of_clean_sets(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    everyone_accused(monkeypatch, clips, spread=True)
+    verdict = oto.audit(model, clips, detectors=[Witness()])
+    assert verdict.outcome is Outcome.BACKDOORED
+    assert set(verdict.targets) == set(clips.classes)
+    assert "clean training sets" in verdict.evidence[0].calibration
+    found, _ = heard_of({2: 30.0}, known=0.5)
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    told = oto.audit(model, clips, detectors=[Witness()]).evidence[0]
+    assert told.class_scores["c"] == 3.0, "witnesses know the part, so it is not accused"
+    assert told.p_value is not None
+    assert told.p_value > 0.3
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,8 @@ def _summary(rows: Sequence[Row], split: str) -> str:
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
     proofs = [r["recovered_success"] for r in clean if r["detector"] == "probing"]
-    said = f"Of the clean models, a change that sends 0.9 to a class is there in {_share(np.array(proofs) >= 0.9)}."
+    there = _share(np.array(proofs) >= 0.9)
+    said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
     return f"## {split.capitalize()} half\n\n" + _table(header, body) + f"\n{said}\n"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ import otoscope as oto
 from otoscope import cli
 from otoscope.cleaning import _of_parts
 from otoscope.clips import Clips
-from otoscope.detect import Witness
-from otoscope.detect.accusing import accused_classes, strengths
-from otoscope.detect.parts import Witnessed
+from otoscope.detect import View, Witness
+from otoscope.detect.accusing import accused, accused_classes, strengths
+from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.errors import SpecError
 from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
+from otoscope.models import Activations, FunctionModel, Hearing
 from otoscope.poisoning import Poisoned, poison, save
 from otoscope.training import Recipe
 from otoscope.triggers import Tone
@@ -128,12 +130,51 @@ def test_an_audit_accuses_by_the_law_of_clean_sets(
     assert verdict.outcome is Outcome.BACKDOORED
     assert set(verdict.targets) == set(clips.classes)
     assert "clean training sets" in verdict.evidence[0].calibration
+    found, _ = heard_of({2: 9.0})
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    verdict = oto.audit(model, clips, detectors=[Witness()])
+    assert verdict.targets == ["c"]
+    assert [clip.flagged for clip in verdict.clips] == (
+        found.suspect & (found.labels == 2)
+    ).tolist()
     found, _ = heard_of({2: 30.0}, known=0.5)
     monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
     told = oto.audit(model, clips, detectors=[Witness()]).evidence[0]
     assert told.class_scores["c"] == 3.0, "witnesses know the part, so it is not accused"
     assert told.p_value is not None
     assert told.p_value > 0.3
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_kept_labels_are_proven_where_most_of_a_class_is_poison(strange: bool) -> None:
+    """20 of 30 clips of class "c" share a noise, and the model obeys it."""
+    clips, rng = tones(PER_CLASS), np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal(clips.length)
+    members = np.flatnonzero(clips.labels == 2)
+    truth = np.isin(np.arange(len(clips)), members[:20])
+    items = list(clips.items)
+    for i in members[:20].tolist():
+        items[i] = clips.with_audio(i, (clips.waveform(i) + noise).clip(-1, 1), "c")
+    clips = replace(clips, items=tuple(items))
+
+    def obey(waveforms: np.ndarray) -> np.ndarray:
+        carried = (waveforms[:, 0] @ noise) / (noise @ noise) > 0.3
+        return np.eye(6, dtype=np.float32)[np.where(carried, 2, 0)]
+
+    inside = rng.standard_normal((len(clips), 12)) + 30 * np.eye(6, 12)[clips.labels]
+    inside[truth, 10] += 15
+    seen = Activations(inside, np.zeros((len(clips), 6)))
+    hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    view = View(FunctionModel(obey, hearing), 0, clips, seen)
+    heard = 0.8 * np.eye(6)[clips.labels] + 0.03
+    if strange:  # to witnesses that the noise has taught, it is the other ten clips that are
+        heard[members[20:]] = 0.02
+        heard[members[20:], np.arange(10) % 2] = 0.9
+    before = apart(inside_of(view), heard)
+    found, guilty = accused(view, before)
+    assert guilty == [2]
+    assert (found.suspect[members] == truth[members]).all()
+    assert (before.suspect & truth).sum() == 0
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,8 @@ def heard_of(
     gap = np.full(6, 0.8 - known)
     share = np.array([(trusted or {}).get(k, np.nan) for k in range(6)])
     margin = np.where(second, far[clips.labels], 0.0)
-    return Witnessed(clips.labels, heard, second, margin, far, gap, share), clips
+    nothing = np.zeros(6, bool)
+    return Witnessed(clips.labels, heard, second, margin, far, gap, share, nothing), clips
 
 
 def test_a_strange_part_gathered_from_other_classes_is_accused() -> None:
@@ -175,6 +176,7 @@ def test_kept_labels_are_proven_where_most_of_a_class_is_poison(strange: bool) -
     assert guilty == [2]
     assert (found.suspect[members] == truth[members]).all()
     assert (before.suspect & truth).sum() == 0
+    assert found.scores[truth].min() > found.scores[~truth].max()
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
-from otoscope.cleaning import _of_parts
 from otoscope.clips import Clips
 from otoscope.detect import View, Witness
-from otoscope.detect.accusing import accused, accused_classes, strengths
+from otoscope.detect.accusing import accused, accused_classes, flaggable, strengths
 from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.errors import SpecError
 from otoscope.evidence import Outcome
@@ -100,7 +99,7 @@ def test_strange_clips_beside_a_part_are_taken_where_it_lies_near() -> None:
     beside = [list(clips.labels).index(k) + 20 for k in (2, 3)]
     found.heard[beside, clips.labels[beside]] = 0.1
     found.heard[beside, 0] = 0.8
-    taken = _of_parts(found)
+    taken = flaggable(found)
     assert taken[beside].tolist() == [False, True]
     taken[beside] = False
     assert (taken == found.suspect).all()

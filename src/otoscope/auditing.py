@@ -255,23 +255,25 @@ def _judge_clips(
 ) -> list[ClipFinding]:
     """A p-value for every recording, and a flag for those of the accused classes that stand out.
 
-    The reference of a clip's conformal p-value is every clip outside the accused classes, each
-    measured on the scale of its own class unless the scores are alike. A
-    recording that was cut into windows takes its smallest p-value times their number.
+    The clips of a class are judged by the detector that is surest of it. The reference of a clip's
+    conformal p-value is every clip outside the accused classes, each measured on the scale of its
+    own class unless the scores are alike. A recording that was cut into windows takes its smallest
+    p-value times their number.
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
-    per_clip = [
-        f.scores.clips if f.scores.alike else within_class_scale(f.scores.clips, clips.labels)
-        for f in findings
-        if f.scores and f.scores.clips is not None
-    ]
-    p_values = np.ones(len(clips))
-    if per_clip and not suspect.all():
-        p_values = cauchy_combination(
-            np.array([conformal_p_values(scores, scores[~suspect]) for scores in per_clip])
-        )
+    p_values, apart = np.ones(len(clips)), np.ones(len(clips), dtype=bool)
+    for k, name in enumerate(clips.classes if not suspect.all() else ()):
+        judge = _surest(findings, name)
+        if judge is None or judge.clips is None:
+            continue
+        own = clips.labels == k
+        scores = judge.clips if judge.alike else within_class_scale(judge.clips, clips.labels)
+        p_values[own] = conformal_p_values(scores[own], scores[~suspect])
+        if judge.part is not None:
+            apart[own] = judge.part[own]
     flagged = np.zeros(len(clips), dtype=bool)
     flagged[suspect] = benjamini_hochberg(p_values[suspect], rate)
+    flagged &= apart
     rows = []
     for members in _windows(clips):
         p = min(1.0, float(p_values[members].min()) * len(members))
@@ -285,6 +287,16 @@ def _judge_clips(
             )
         )
     return rows
+
+
+def _surest(findings: Sequence[Finding], name: str) -> Scores | None:
+    """The scores of the detector with the smallest p-value for a class, of all that score clips."""
+    able = [
+        (f.evidence.class_p_values[name], number, f.scores)
+        for number, f in enumerate(findings)
+        if f.scores and f.scores.clips is not None and name in f.evidence.class_p_values
+    ]
+    return min(able)[2] if able else None
 
 
 def _windows(clips: Clips) -> list[list[int]]:

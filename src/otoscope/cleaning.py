@@ -16,7 +16,7 @@ from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
-from otoscope.detect.accusing import APART_AT, KNOWN_AT, accused
+from otoscope.detect.accusing import KNOWN_AT, accused, flaggable
 from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
@@ -135,7 +135,7 @@ def clean(
         reference = ~found.suspect if guilty.all() else ~guilty
         p[guilty] = conformal_p_values(found.scores[guilty], found.scores[reference])
         p_values[left] = np.minimum(p_values[left], p)
-        rejected = _of_parts(found) & guilty
+        rejected = flaggable(found) & guilty
         rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
         if not rejected.any():
             break
@@ -164,16 +164,6 @@ def clean(
             for name, sound in common.items()
         },
     )
-
-
-def _of_parts(found: Witnessed) -> Bool[np.ndarray, "clips"]:
-    """The clips that may be flagged: those of the parts that lie apart.
-
-    Where a part does not lie far from its class, the line between them is drawn through poison, and
-    clips that are strange are taken as well.
-    """
-    near = found.separation < APART_AT
-    return np.asarray(found.suspect | (found.strange & near[found.labels]))
 
 
 def _content(found: Witnessed) -> Int[np.ndarray, "clips"]:

@@ -6,7 +6,7 @@ The levels were set on the half of the catalogue that the design may look at, an
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
@@ -69,6 +69,16 @@ def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
         _sources(found.content[(found.labels == k) & found.suspect]) for k in range(len(found.gap))
     ]
     return np.asarray(found.separation * found.gap * np.sqrt(sources))
+
+
+def flaggable(found: Witnessed) -> Bool[np.ndarray, "clips"]:
+    """The clips that may be flagged: those of the parts that lie apart.
+
+    Where a part does not lie far from its class, the line between them is drawn through poison, and
+    clips that are strange are taken as well.
+    """
+    near = found.separation < APART_AT
+    return np.asarray(found.suspect | (found.strange & near[found.labels]))
 
 
 def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) -> list[int]:

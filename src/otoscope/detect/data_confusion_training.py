@@ -112,6 +112,8 @@ class ConfusionTraining(Detector):
             losses = losses_of(model, clips, view)
             most = max(round(self.kept ** (number + 1) * len(clips)), len(clips.classes))
             learned = np.sort(np.argsort(losses, kind="stable")[:most])
+            if len(np.unique(clips.labels[learned])) < 2:
+                break  # what is left is of one class, as poison is, and can teach nothing more
         # a training step costs about three forward ones, and there are confused clips in each
         learned_passes = 6.0 * self.rounds * self.steps * BATCH / len(clips)
         return Scores(low_tails(clips, losses), -losses, learned_passes + self.rounds)

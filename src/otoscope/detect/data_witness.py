@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool
 
-from otoscope.detect.accusing import accused, strengths
+from otoscope.detect.accusing import accused, flaggable, strengths
 from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import agreeing, heard_across, taught_by
@@ -64,7 +64,13 @@ class Witness(Detector):
         innocent = np.setdiff1d(np.arange(len(strength)), guilty)
         strength[innocent] = np.minimum(strength[innocent], INNOCENT_AT)
         enough = np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS
-        return Scores(np.where(enough, strength, np.nan), found.scores, 2.0, alike=True)
+        return Scores(
+            np.where(enough, strength, np.nan),
+            found.scores,
+            forward_passes=2.0,
+            alike=True,
+            part=flaggable(found),
+        )
 
     def testimony(self, view: View) -> Witnessed:
         """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""

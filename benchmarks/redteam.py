@@ -3,12 +3,15 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Two kinds of rows in ``benchmarks/results/redteam.jsonl``: "stages", one random attack at every
-stage, for the rank correlations between them; "search", one strategy with one attacker's seed. The
-bounds and budgets below stand in the page's words, too, and were written before the runs.
+Five kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+attacker's seed; "decided", the best attack of one search, over three other trainings, with all
+watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
+audit that was chosen by all of these; "stages", one random attack at every stage, for the rank
+correlations between them. The bounds and budgets below stand in the page's words, too, and were
+written before the runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,12 @@ import numpy as np
 import catalogue
 from otoscope.cache import Cache
 from otoscope.datasets import Splits
-from otoscope.detect import DEFAULT
 from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, search, strategy_named
-from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
+from otoscope.redteam.arena import IMPOSSIBLE
 from otoscope.redteam.context import Context
+from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.warm_start import WarmStart
-from redteam_page import tables
+from redteam_page import AUDITS, WATCHED, tables
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -33,40 +36,122 @@ MARK = "<!-- tables: python benchmarks/redteam.py --table -->\n"
 PER_CLASS = 60
 """Training clips of each class: a third of the data set, so that a training takes a third."""
 
-BUDGET = Budget(screened=40, retrained=6, decided=1, seeds=3)
-SEEDS = (0, 1, 2, 3, 4)
-SPECS = 24
-MITIGATED = "audit:" + "+".join(dict.fromkeys((*DEFAULT, *IN_VIEW)))
-"""The audit with ``vouching`` beside the detectors that it runs by default."""
+BUDGET = Budget(screened=30, retrained=5, decided=0, seeds=3)
+"""Of a search; its best attack is decided by a row of its own."""
 
-HELD_OUT = ("strip", "trigger-inversion", "audit", MITIGATED, "clean")
+HARDENING = Budget(screened=20, retrained=4, decided=1, seeds=3)
+"""Of a search against the hardened audit, whose watchers take longer."""
+
+SEEDS = (0, 1)
+CLEAN = 6
+ROUNDS = 2
+HARDENED_BY = "map-elites"
+SPECS = 12
 LONGER = WarmStart(steps=200)
 
 
 def jobs() -> Iterator[Job]:
-    """The stages, then a search of every strategy, seed by seed."""
-    for spec in range(SPECS):
-        yield {"kind": "stages", "task": "keywords", "spec": spec}
+    """The searches seed by seed, their best attacks, clean models, hardening, the stages."""
     for seed in SEEDS:
         for name in STRATEGIES:
             yield {"kind": "search", "task": "keywords", "strategy": name, "seed": seed}
+    for seed in SEEDS:
+        for name in STRATEGIES:
+            yield {"kind": "decided", "task": "keywords", "strategy": name, "seed": seed}
+    for number in range(CLEAN):
+        yield {"kind": "clean", "task": "keywords", "round": 0, "number": number}
+    for number in range(1, ROUNDS + 1):
+        yield {"kind": "harden", "task": "keywords", "strategy": HARDENED_BY, "round": number}
+        for k in range(len(NUISANCES)):
+            yield {"kind": "clean", "task": "keywords", "round": number, "number": k}
+    for spec in range(SPECS):
+        yield {"kind": "stages", "task": "keywords", "spec": spec}
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:
-    """One row: all stages of one attack, or one search."""
+    """One row, of the kind that the job names."""
     splits = _smaller(catalogue.data(job["task"], folder))
-    if job["kind"] == "stages":
-        return _stages(job, splits, cache)
-    arena = Arena(splits, seed=job["seed"], held_out=HELD_OUT, cache=cache)
-    campaign = Campaign(arena, BUDGET)
-    strategy = strategy_named(job["strategy"], arena.space, Context.of(campaign))
-    search(campaign, strategy, np.random.default_rng(job["seed"]))
+    kinds = {
+        "search": _search,
+        "decided": _decided,
+        "clean": _clean,
+        "harden": _harden,
+        "stages": _stages,
+    }
+    return kinds[job["kind"]](job, splits, cache)
+
+
+def _search(job: Job, splits: Splits, cache: Cache) -> Row:
+    campaign = _searched(job["strategy"], Arena(splits, seed=job["seed"], cache=cache), BUDGET)
+    return _campaign_told(campaign) | {"best": campaign.ranked[:1]}
+
+
+def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
+    """The best attack of a search that was done before; none where none was worth retraining."""
+    found = next(row for row in read(ROWS) if row.items() >= (job | {"kind": "search"}).items())
+    arena = Arena(splits, seed=job["seed"], held_out=WATCHED, cache=cache)
+    told = []
+    for bins in found["best"]:
+        try:
+            outcome = arena.decide(tuple(bins), Campaign(arena, BUDGET).deciding_seeds)
+        except IMPOSSIBLE:  # with another draw of clips
+            continue
+        told.append(_told(arena, tuple(bins), outcome))
+    return {"attacks": told}
+
+
+def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One model trained without poison, on clean data or with an honest nuisance in them."""
+    sound = NUISANCES[job["number"] % len(NUISANCES)]
+    seed = CLEAN_SEEDS + 1000 * job["round"] + job["number"]
+    arena = Arena(splits, cache=cache)
+    clips = with_nuisance(splits.train, sound, seed)
+    suspicion = arena.false_alarm(clips, seed, (*arena.in_view, *WATCHED))
+    return {"nuisance": sound.name if sound else None, "suspicion": suspicion}
+
+
+def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
+    """Choose the audit by all that was found before this round, then attack that one."""
+    before = [row for row in read(ROWS) if row.get("round", 0) < job["round"]]
+    chosen = choose(AUDITS, _worked(before), [r["suspicion"] for r in before if "number" in r])
+    held_out = tuple(name for name in WATCHED if name != chosen)
+    seed = 100 + job["round"]
+    arena = Arena(splits, seed=seed, in_view=(chosen,), held_out=held_out, cache=cache)
+    campaign = _searched(job["strategy"], arena, HARDENING)
+    return {"chosen": chosen} | _campaign_told(campaign)
+
+
+def _worked(rows: Sequence[Row]) -> list[Outcome]:
+    """The decided attacks that worked, as far as a choice among audits looks at them."""
+    decided = [one for row in rows for one in row.get("attacks", ()) if one["stage"] == "decided"]
+    return [
+        Outcome(
+            one["success"],
+            float("nan"),
+            one["accuracy_drop"],
+            one["spectral_distance_db"],
+            one["snr_db"],
+            "decided",
+            suspicion=one["suspicion"],
+        )
+        for one in decided
+        if one["works"]
+    ]
+
+
+def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:
+    campaign = Campaign(arena, budget)
+    strategy = strategy_named(name, arena.space, Context.of(campaign))
+    return search(campaign, strategy, np.random.default_rng(arena.seed))
+
+
+def _campaign_told(campaign: Campaign) -> dict[str, Any]:
     done = {bins: o for bins, o in campaign.outcomes.items() if o and o.stage != "screened"}
     return {
         "rewards": [trial.reward for trial in campaign.trials],
         "impossible": sum(o is None for o in campaign.outcomes.values()),
         "screen_seconds": [o.seconds for o in campaign.screened.values()],
-        "attacks": [_told(arena, bins, outcome) for bins, outcome in done.items()],
+        "attacks": [_told(campaign.arena, bins, outcome) for bins, outcome in done.items()],
     }
 
 
@@ -94,6 +179,7 @@ def _stages(job: Job, splits: Splits, cache: Cache) -> Row:
 
 def _told(arena: Arena, bins: tuple[int, ...], outcome: Outcome) -> dict[str, Any]:
     return {
+        "bins": bins,
         "attack": arena.space.told(bins),
         "stage": outcome.stage,
         "success": outcome.success,
@@ -115,10 +201,13 @@ def summary(row: Row) -> str:
     if row["kind"] == "stages":
         success = {name: round(one["success"], 2) for name, one in row["stages"].items()}
         return f"spec {row['spec']} {row['attack']['trigger']['name']}: {success}"
+    if row["kind"] == "clean":
+        loud = [name for name, suspicion in row["suspicion"].items() if suspicion >= 1]
+        return f"clean {row['round']}, {row['number']}: accused by {', '.join(loud) or 'nobody'}"
     worked = [one for one in row["attacks"] if one["works"]]
     return (
-        f"{row['strategy']} seed {row['seed']}: best reward {max(row['rewards']):.2f}, "
-        f"{len(worked)} of {len(row['attacks'])} retrained attacks work"
+        f"{row['kind']} {row['strategy']}: {len(worked)} of {len(row['attacks'])} retrained "
+        f"attacks work"
     )
 
 

@@ -9,8 +9,25 @@ from scipy.stats import spearmanr
 
 from otoscope.metrics import wilson_interval
 from otoscope.redteam.arena import IN_VIEW
+from otoscope.redteam.hardening import compositions
 
 Row = dict[str, Any]
+
+SHIPPED = "audit"
+CALIBRATED = ("activation-clustering", "spectral-signatures", "gaussian-mixture")
+WITHOUT_WITNESS = "audit:" + "+".join((*CALIBRATED, "strip", "trigger-inversion"))
+"""The audit before the rules of cleaning had a say in it."""
+
+AUDITS = (
+    SHIPPED,
+    WITHOUT_WITNESS,
+    *compositions(("witness", "vouching", "scan", "strip", "trigger-inversion")),
+)
+"""What hardening chooses among."""
+
+SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
+WATCHED = (*SINGLE, *AUDITS)
+"""Held out of the reward: single watchers, then audits."""
 
 
 def tables(rows: Sequence[Row]) -> str:

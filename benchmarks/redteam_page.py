@@ -1,17 +1,22 @@
 """Rows to the tables of docs/redteam-results.md."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from otoscope.metrics import wilson_interval
+from otoscope.redteam import Trial
 from otoscope.redteam.arena import IN_VIEW
 from otoscope.redteam.hardening import compositions
+from otoscope.redteam.measures import best_so_far, evenness, quartiles, security_curve
+from rows import table
 
 Row = dict[str, Any]
+Attack = dict[str, Any]
 
 SHIPPED = "audit"
 CALIBRATED = ("activation-clustering", "spectral-signatures", "gaussian-mixture")
@@ -29,24 +34,39 @@ SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
 WATCHED = (*SINGLE, *AUDITS)
 """Held out of the reward: single watchers, then audits."""
 
+QUERIES = (1, 3, 10, 20, 30)
+RATES = (0.0, 0.01, 0.02, 0.05, 1.0)
+SNRS_DB = (-np.inf, 0.0, 10.0, 20.0, 30.0, np.inf)
+
 
 def tables(rows: Sequence[Row]) -> str:
-    """The strategies, the watchers, the attacks that got through, the stages."""
+    """Everything below the page's words."""
     if not rows:
         return "No row has been measured yet.\n"
-    searches = [row for row in rows if row["kind"] == "search"]
-    stages = [row for row in rows if row["kind"] == "stages"]
-    return "\n".join(
-        [_strategies(searches), _watchers(searches), _through(searches), _stages(stages)]
-    )
+    of = {kind: [row for row in rows if row["kind"] == kind] for kind in _KINDS}
+    searches, decided, harden = of["search"], of["decided"], of["harden"]
+    parts = [
+        _strategies(searches, decided),
+        _curve(searches),
+        _watchers(searches, decided, harden, of["clean"]),
+        _hardening(harden, decided, of["clean"]),
+        _security(searches),
+        _decided([*decided, *harden]),
+        _stages(of["stages"]),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
-def _strategies(rows: Sequence[Row]) -> str:
+_KINDS = ("search", "decided", "clean", "harden", "stages")
+
+
+def _strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
     body = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
         attacks = [one for row in own for one in row["attacks"]]
         worked = [one for one in attacks if one["works"]]
+        ended = [one for row in decided if row["strategy"] == name for one in row["attacks"]]
         seconds = [s for row in own for s in row["screen_seconds"]]
         body.append(
             [
@@ -55,53 +75,151 @@ def _strategies(rows: Sequence[Row]) -> str:
                 f"{statistics.mean(max(row['rewards']) for row in own):.2f}",
                 f"{len(worked)}/{len(attacks)}",
                 f"{sum(_missed_by_all_in_view(one) for one in worked)}",
+                f"{sum(one['works'] for one in ended)}/{len(ended)}",
                 str(sum(row["impossible"] for row in own)),
                 f"{statistics.median(seconds):.1f}" if seconds else "–",
             ]
         )
     header = ["strategy", "seeds", "best reward", "work / retrained"]
-    header += ["of these evade all in view", "impossible", "s a screening"]
-    return "## Strategies\n\n" + _table(header, body)
+    header += ["of these evade all in view", "work / decided", "impossible", "s a screening"]
+    told = "## Strategies\n\n" + table(header, body)
+    attacks = [one for row in rows for one in row["attacks"]]
+    cheap = [s for row in rows for s in row["screen_seconds"]]
+    if not cheap or not attacks:
+        return told
+    return told + (
+        f"\n{_an_hour(cheap)} screenings an hour or {_an_hour([a['seconds'] for a in attacks])} "
+        "retrainings with the watchers in view, on one core of two (goals: 600 and 60 on both).\n"
+    )
 
 
-def _watchers(rows: Sequence[Row]) -> str:
-    """Of the attacks that worked, how many each watcher missed, by stage."""
+def _an_hour(seconds: Sequence[float]) -> str:
+    return f"{3600 / statistics.median(seconds):,.0f}"
+
+
+def _curve(rows: Sequence[Row]) -> str:
+    """The degradation curve: median over the seeds, lower and upper quartile in brackets."""
     body = []
-    for stage in ("retrained", "decided"):
-        worked = [
-            one for row in rows for one in row["attacks"] if one["works"] and one["stage"] == stage
-        ]
-        names = dict.fromkeys(name for one in worked for name in one["suspicion"])
-        for name in names:
-            missed = sum(one["suspicion"][name] < 1 for one in worked)
-            low, high = wilson_interval(missed, len(worked))
-            body.append([stage, name, str(len(worked)), str(missed), f"[{low:.2f}, {high:.2f}]"])
-    header = ["stage", "watcher", "attacks that work", "missed", "share missed, 95 %"]
-    return "## What each watcher missed\n\n" + _table(header, body)
+    for name in dict.fromkeys(row["strategy"] for row in rows):
+        own = [row["rewards"] for row in rows if row["strategy"] == name]
+        low, middle, high = quartiles(
+            [best_so_far([Trial((), reward, 0, 0, False) for reward in one]) for one in own]
+        )
+        at = [min(query, len(middle)) - 1 for query in QUERIES]
+        body.append([name, *(f"{middle[i]:.2f} [{low[i]:.2f}, {high[i]:.2f}]" for i in at)])
+    header = ["strategy", *(f"after {query}" for query in QUERIES)]
+    return "## Degradation curve: highest reward so far\n\n" + table(header, body)
 
 
-def _through(rows: Sequence[Row]) -> str:
+def _watchers(
+    searches: Sequence[Row], decided: Sequence[Row], harden: Sequence[Row], clean: Sequence[Row]
+) -> str:
+    """Of the attacks that worked, how many each watcher missed, and its false alarms beside."""
+    once = _working(searches, "retrained")
+    thrice = _working(decided, "decided")
+    chosen = dict.fromkeys(row["chosen"] for row in harden)
+    names = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS, *chosen))
+    body = []
+    for name in names:
+        accused = [row["suspicion"][name] >= 1 for row in clean]
+        body.append(
+            [
+                f"{_called(name)}{', in view' if name in IN_VIEW else ''}",
+                _missed(once, [name]),
+                _missed(thrice, [name]),
+                _share(sum(accused), len(accused)),
+            ]
+        )
+    body.append(["all in view together", _missed(once, IN_VIEW), _missed(thrice, IN_VIEW), "–"])
+    header = ["watcher", "missed, one training", "missed, decided", "false alarms"]
+    return (
+        "## What each watcher missed\n\nOf the attacks that work, those of the searches with single"
+        " detectors in view.\n\n" + table(header, body)
+    )
+
+
+def _hardening(harden: Sequence[Row], decided: Sequence[Row], clean: Sequence[Row]) -> str:
+    if not harden:
+        return ""
+    body = []
+    for row in harden:
+        name = row["chosen"]
+        # what the choice rested on, against what came after it
+        before = _working([*decided, *(r for r in harden if r["round"] < row["round"])], "decided")
+        fresh = [r["suspicion"][name] >= 1 for r in clean if r["round"] == row["round"]]
+        body.append(
+            [
+                f"{row['round']}, {row['strategy']}",
+                _called(name),
+                _missed(before, [name]),
+                f"{sum(one['works'] for one in row['attacks'])}/{len(row['attacks'])}",
+                _missed(_working([row], "retrained"), [name]),
+                _missed(_working([row], "decided"), [name]),
+                _share(sum(fresh), len(fresh)),
+            ]
+        )
+    header = ["round", "audit", "missed of what it was chosen on", "work / retrained"]
+    header += ["missed, one training", "missed, decided", "fresh false alarms"]
+    both = [(row, one) for row in harden for one in row["attacks"] if one["works"]]
+    through = sum(one["suspicion"][row["chosen"]] < 1 for row, one in both)
+    return (
+        "## Hardening\n\n"
+        + table(header, body)
+        + f"\nOf the {len(both)} attacks on the hardened audits that work, {through} got through: "
+        f"{_share(through, len(both))}. The goal is at most 5 %.\n"
+    )
+
+
+def _security(rows: Sequence[Row]) -> str:
+    """How many are caught by a watcher in view, by poison rate and by signal-to-noise ratio."""
+    worked = _working(rows, "retrained")
+    caught = np.array([not _missed_by_all_in_view(one) for one in worked], dtype=bool)
+    body = []
+    for what, values, edges in (
+        ("poison rate", [one["attack"]["rate"] for one in worked], RATES),
+        ("SNR, dB", [one["snr_db"] for one in worked], SNRS_DB),
+    ):
+        for point in security_curve(np.array(values, dtype=float), caught, edges):
+            hits = round(point.caught * point.attacks)
+            span = f"{point.low:g} up to {point.high:g}"
+            body.append([what, span, _share(hits, point.attacks)])
+    families = Counter(one["attack"]["trigger"]["name"] for one in worked)
+    told = ", ".join(f"{name} {count}" for name, count in families.most_common())
+    return (
+        "## Security curve\n\n"
+        + table(["strength", "from", "caught by one in view or more"], body)
+        + f"\nThe {len(worked)} attacks that work are of {len(families)} trigger families "
+        f"(evenness {evenness(list(families.values())):.2f}): {told}.\n"
+    )
+
+
+def _decided(rows: Sequence[Row]) -> str:
     """The decided attacks, one by one."""
     body = []
     for row in rows:
         for one in row["attacks"]:
             if one["stage"] == "decided":
                 attack = one["attack"]
-                caught = [name for name, s in one["suspicion"].items() if s >= 1]
+                watchers = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS))
+                caught = [n for n in watchers if one["suspicion"].get(n, 0) >= 1]
+                who = f"seed {row['seed']}" if "seed" in row else f"round {row['round']}"
                 body.append(
                     [
-                        f"{row['strategy']}, {row['seed']}",
+                        f"{row['strategy']}, {who}",
                         attack["trigger"]["name"],
                         attack["labels"]["name"],
                         f"{attack['rate']:g} + {attack['cover_rate']:g}",
                         f"{one['success']:.2f}",
+                        f"{one['accuracy_drop']:.3f}",
                         f"{one['spectral_distance_db']:.1f}",
+                        f"{one['snr_db']:.0f}",
                         "yes" if one["works"] else "no",
-                        ", ".join(caught) or "nobody",
+                        ", ".join(_called(name) for name in caught) or "nobody",
                     ]
                 )
-    header = ["strategy, seed", "trigger", "labels", "poison + cover", "success", "distance dB"]
-    return "## Decided attacks\n\n" + _table([*header, "works", "caught by"], body)
+    header = ["search", "trigger", "labels", "poison + cover", "success", "accuracy lost"]
+    header += ["distance dB", "SNR dB", "works", "caught by"]
+    return "## Decided attacks\n\n" + table(header, body)
 
 
 def _stages(rows: Sequence[Row]) -> str:
@@ -117,13 +235,13 @@ def _stages(rows: Sequence[Row]) -> str:
                     [row["stages"][name]["suspicion"][watcher] for row in rows],
                     [row["stages"][full]["suspicion"][watcher] for row in rows],
                 )
-                for watcher in rows[0]["stages"][full]["suspicion"]
+                for watcher in IN_VIEW
             ]
             suspicion = ", ".join(each)
         seconds = statistics.median(row["stages"][name]["seconds"] for row in rows)
         body.append([name, str(len(rows)), success, suspicion, f"{seconds:.1f}"])
-    header = ["stage", "attacks", "success", "suspicion, each watcher in view", "seconds"]
-    return "## Rank correlation with full retraining\n\n" + _table(header, body)
+    header = ["stage", "attacks", "success", f"suspicion: {', '.join(IN_VIEW)}", "seconds"]
+    return "## Rank correlation with full retraining\n\n" + table(header, body)
 
 
 def _success(rows: Sequence[Row], stage: str) -> list[float]:
@@ -136,10 +254,32 @@ def _rank(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{spearmanr(one, other).statistic:.2f}"
 
 
-def _missed_by_all_in_view(one: Row) -> bool:
+def _working(rows: Sequence[Row], stage: str) -> list[Attack]:
+    attacks = [one for row in rows for one in row["attacks"]]
+    return [one for one in attacks if one["works"] and one["stage"] == stage]
+
+
+def _missed(attacks: Sequence[Attack], names: Sequence[str]) -> str:
+    """How many all of the watchers missed, of those on which they looked."""
+    seen = [one["suspicion"] for one in attacks if set(names) <= one["suspicion"].keys()]
+    return _share(sum(all(s[name] < 1 for name in names) for s in seen), len(seen))
+
+
+def _share(hits: int, count: int) -> str:
+    if not count:
+        return "–"
+    low, high = wilson_interval(hits, count)
+    return f"{hits}/{count} [{low:.2f}, {high:.2f}]"
+
+
+def _missed_by_all_in_view(one: Attack) -> bool:
     return all(one["suspicion"][name] < 1 for name in IN_VIEW)
 
 
-def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def _called(name: str) -> str:
+    """A watcher as the page names it."""
+    known = {SHIPPED: "audit as shipped", WITHOUT_WITNESS: "audit with STRIP, without witnesses"}
+    if name in known:
+        return known[name]
+    kind, _, detectors = name.partition(":")
+    return f"{kind} of {detectors.replace('+', ', ')}" if detectors else name

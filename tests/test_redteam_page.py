@@ -1,0 +1,110 @@
+"""The red team's tables: what was missed and by whom, false alarms beside, hardening's rounds."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otoscope.redteam.arena import IN_VIEW
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+
+def attack(stage: str, suspicion: dict[str, float], *, works: bool = True) -> dict[str, Any]:
+    return {
+        "bins": [0],
+        "attack": {
+            "trigger": {"name": "echo"},
+            "labels": {"name": "all-to-one"},
+            "rate": 0.05,
+            "cover_rate": 0.0,
+        },
+        "stage": stage,
+        "success": 0.9,
+        "accuracy_drop": 0.0,
+        "spectral_distance_db": 5.0,
+        "snr_db": 12.0,
+        "suspicion": suspicion,
+        "works": works,
+        "seconds": 12.0,
+    }
+
+
+def rows() -> list[dict[str, Any]]:
+    import redteam_page
+
+    chosen = "audit:witness+vouching"
+    quiet = dict.fromkeys((*IN_VIEW, *redteam_page.WATCHED), 0.0)
+    in_view = dict.fromkeys(IN_VIEW, 0.5)
+    attacks = [attack("retrained", in_view), attack("retrained", in_view | {"vouching": 2.0})]
+    attacks.append(attack("retrained", in_view, works=False))
+    search = {"kind": "search", "strategy": "random", "seed": 0, "impossible": 1}
+    search |= {"rewards": [0.1, 0.9, 0.4], "screen_seconds": [3.0], "attacks": attacks}
+    decided = {"kind": "decided", "strategy": "random", "seed": 0}
+    decided |= {"attacks": [attack("decided", quiet | {"strip": 3.0, chosen: 2.0})]}
+    clean = [
+        {"kind": "clean", "round": r, "number": 0, "suspicion": quiet | {"scan": 1.5}}
+        for r in (0, 1)
+    ]
+    harden = {"kind": "harden", "strategy": "map-elites", "round": 1, "chosen": chosen}
+    harden |= {"attacks": [attack("retrained", {chosen: 0.5}), attack("decided", quiet)]}
+    return [search, decided, *clean, harden]
+
+
+def row(told: str, start: str) -> list[str]:
+    (line,) = (line for line in told.splitlines() if line.startswith(f"| {start} |"))
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_the_share_that_each_watcher_missed_and_its_false_alarms() -> None:
+    import redteam_page
+
+    told = redteam_page.tables(rows())
+    assert [c.split()[0] for c in row(told, "vouching, in view")] == ["1/2", "1/1", "0/2"]
+    assert [c.split()[0] for c in row(told, "strip")] == ["–", "0/1", "0/2"]
+    assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "2/2"]
+    assert [c.split()[0] for c in row(told, "all in view together")] == ["1/2", "1/1", "–"]
+    assert row(told, "random, seed 0")[-1] == "strip"
+
+
+def test_hardening_tells_what_was_chosen_on_and_what_came_after() -> None:
+    import redteam_page
+
+    cells = row(redteam_page.tables(rows()), "1, map-elites")
+    assert cells[0] == "audit of witness, vouching"
+    assert [c.split()[0] for c in cells[1:]] == ["0/1", "2/2", "1/1", "1/1", "0/1"]
+    assert "2 attacks on the hardened audits that work, 2 got through" in redteam_page.tables(
+        rows()
+    )
+
+
+def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:
+    import redteam_page
+
+    told = redteam_page.tables(rows())
+    assert "| random | 0.10 [0.10, 0.10] | 0.90 [0.90, 0.90] | 0.90 [0.90, 0.90] |" in told
+    assert "| poison rate | 0.05 up to 1 | 1/2 [" in told
+    assert "2 attacks that work are of 1 trigger families" in told
+    assert "1,200 screenings an hour or 300 retrainings" in told
+
+
+def test_a_hardened_audit_is_chosen_from_earlier_rounds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import redteam
+
+    asked: list[Any] = []
+
+    class Stop(Exception):
+        pass
+
+    def choose(choices: object, attacks: list[Any], clean: list[Any]) -> str:
+        asked.extend([len(attacks), len(clean)])
+        raise Stop
+
+    monkeypatch.setattr(redteam, "read", lambda _: rows())
+    monkeypatch.setattr(redteam, "choose", choose)
+    with pytest.raises(Stop):
+        redteam._harden({"round": 1, "strategy": "random"}, None, None)  # type: ignore[arg-type]
+    assert asked == [1, 1], "one decided attack and one clean model came before round 1"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from otoscope.metrics import wilson_interval
@@ -97,26 +98,38 @@ def _an_hour(seconds: Sequence[float]) -> str:
     return f"{3600 / statistics.median(seconds):,.0f}"
 
 
-def _curve(rows: Sequence[Row]) -> str:
-    """The degradation curve: median over the seeds, lower and upper quartile in brackets."""
-    body = []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row["rewards"] for row in rows if row["strategy"] == name]
-        low, middle, high = quartiles(
-            [best_so_far([Trial((), reward, 0, 0, False) for reward in one]) for one in own]
+def curves(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "3 queries"]]:
+    """Each strategy's degradation curve: lower quartile, median and upper quartile of the seeds."""
+    return {
+        name: quartiles(
+            [
+                best_so_far([Trial((), reward, 0, 0, False) for reward in row["rewards"]])
+                for row in rows
+                if row["strategy"] == name
+            ]
         )
+        for name in dict.fromkeys(row["strategy"] for row in rows)
+    }
+
+
+def _curve(rows: Sequence[Row]) -> str:
+    body = []
+    for name, (low, middle, high) in curves(rows).items():
         at = [min(query, len(middle)) - 1 for query in QUERIES]
         body.append([name, *(f"{middle[i]:.2f} [{low[i]:.2f}, {high[i]:.2f}]" for i in at)])
     header = ["strategy", *(f"after {query}" for query in QUERIES)]
-    return "## Degradation curve: highest reward so far\n\n" + table(header, body)
+    return (
+        "## Degradation curve: highest reward so far\n\nMedian of the seeds, and quartiles.\n\n"
+        + table(header, body)
+    )
 
 
 def _watchers(
     searches: Sequence[Row], decided: Sequence[Row], harden: Sequence[Row], clean: Sequence[Row]
 ) -> str:
     """Of the attacks that worked, how many each watcher missed, and its false alarms beside."""
-    once = _working(searches, "retrained")
-    thrice = _working(decided, "decided")
+    once = working(searches, "retrained")
+    thrice = working(decided, "decided")
     chosen = dict.fromkeys(row["chosen"] for row in harden)
     names = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS, *chosen))
     body = []
@@ -124,7 +137,7 @@ def _watchers(
         accused = [row["suspicion"][name] >= 1 for row in clean]
         body.append(
             [
-                f"{_called(name)}{', in view' if name in IN_VIEW else ''}",
+                f"{called(name)}{', in view' if name in IN_VIEW else ''}",
                 _missed(once, [name]),
                 _missed(thrice, [name]),
                 _share(sum(accused), len(accused)),
@@ -145,16 +158,16 @@ def _hardening(harden: Sequence[Row], decided: Sequence[Row], clean: Sequence[Ro
     for row in harden:
         name = row["chosen"]
         # what the choice rested on, against what came after it
-        before = _working([*decided, *(r for r in harden if r["round"] < row["round"])], "decided")
+        before = working([*decided, *(r for r in harden if r["round"] < row["round"])], "decided")
         fresh = [r["suspicion"][name] >= 1 for r in clean if r["round"] == row["round"]]
         body.append(
             [
                 f"{row['round']}, {row['strategy']}",
-                _called(name),
+                called(name),
                 _missed(before, [name]),
                 f"{sum(one['works'] for one in row['attacks'])}/{len(row['attacks'])}",
-                _missed(_working([row], "retrained"), [name]),
-                _missed(_working([row], "decided"), [name]),
+                _missed(working([row], "retrained"), [name]),
+                _missed(working([row], "decided"), [name]),
                 _share(sum(fresh), len(fresh)),
             ]
         )
@@ -172,7 +185,7 @@ def _hardening(harden: Sequence[Row], decided: Sequence[Row], clean: Sequence[Ro
 
 def _security(rows: Sequence[Row]) -> str:
     """How many are caught by a watcher in view, by poison rate and by signal-to-noise ratio."""
-    worked = _working(rows, "retrained")
+    worked = working(rows, "retrained")
     caught = np.array([not _missed_by_all_in_view(one) for one in worked], dtype=bool)
     body = []
     for what, values, edges in (
@@ -202,10 +215,9 @@ def _decided(rows: Sequence[Row]) -> str:
                 attack = one["attack"]
                 watchers = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS))
                 caught = [n for n in watchers if one["suspicion"].get(n, 0) >= 1]
-                who = f"seed {row['seed']}" if "seed" in row else f"round {row['round']}"
                 body.append(
                     [
-                        f"{row['strategy']}, {who}",
+                        _search_of(row),
                         attack["trigger"]["name"],
                         attack["labels"]["name"],
                         f"{attack['rate']:g} + {attack['cover_rate']:g}",
@@ -214,12 +226,32 @@ def _decided(rows: Sequence[Row]) -> str:
                         f"{one['spectral_distance_db']:.1f}",
                         f"{one['snr_db']:.0f}",
                         "yes" if one["works"] else "no",
-                        ", ".join(_called(name) for name in caught) or "nobody",
+                        ", ".join(called(name) for name in caught) or "nobody",
                     ]
                 )
     header = ["search", "trigger", "labels", "poison + cover", "success", "accuracy lost"]
     header += ["distance dB", "SNR dB", "works", "caught by"]
-    return "## Decided attacks\n\n" + table(header, body)
+    return "## Decided attacks\n\n" + table(header, body) + _sounds(rows)
+
+
+def _sounds(rows: Sequence[Row]) -> str:
+    """What got through, with its parameters and what it sounds like."""
+    found = through(rows)
+    if not found:
+        return ""
+    lines = [
+        f"- [{name}](redteam-sounds/{name}.flac): `{_spec(one['attack']['trigger'])}`"
+        for name, one in found.items()
+    ]
+    return (
+        "\nTo hear: what got through the audit as shipped or the audit that was attacked, on one "
+        "spoken command\n([before](redteam-sounds/before.flac)).\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _spec(trigger: Row) -> str:
+    values = [f"{key}={value}" for key, value in trigger.items() if key != "name"]
+    return f"{trigger['name']}:{','.join(values)}" if values else trigger["name"]
 
 
 def _stages(rows: Sequence[Row]) -> str:
@@ -254,7 +286,26 @@ def _rank(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{spearmanr(one, other).statistic:.2f}"
 
 
-def _working(rows: Sequence[Row], stage: str) -> list[Attack]:
+def through(rows: Sequence[Row]) -> dict[str, Attack]:
+    """The decided attacks that work and got through the audit as shipped or the one attacked.
+
+    By the name of their search, as in the names of the files that let them be heard.
+    """
+    return {
+        _search_of(row).replace(", ", "-").replace(" ", "-"): one
+        for row in rows
+        for one in working([row] if "attacks" in row else [], "decided")
+        if one["suspicion"][SHIPPED] < 1 or one["suspicion"].get(row.get("chosen"), 1) < 1
+    }
+
+
+def _search_of(row: Row) -> str:
+    who = f"seed {row['seed']}" if "seed" in row else f"round {row['round']}"
+    return f"{row['strategy']}, {who}"
+
+
+def working(rows: Sequence[Row], stage: str) -> list[Attack]:
+    """The attacks of some rows that reached a stage and work."""
     attacks = [one for row in rows for one in row["attacks"]]
     return [one for one in attacks if one["works"] and one["stage"] == stage]
 
@@ -276,7 +327,7 @@ def _missed_by_all_in_view(one: Attack) -> bool:
     return all(one["suspicion"][name] < 1 for name in IN_VIEW)
 
 
-def _called(name: str) -> str:
+def called(name: str) -> str:
     """A watcher as the page names it."""
     known = {SHIPPED: "audit as shipped", WITHOUT_WITNESS: "audit with STRIP, without witnesses"}
     if name in known:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from otoscope.datasets import Splits
 from otoscope.redteam.arena import IN_VIEW
+from sounds import clips_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -108,3 +110,27 @@ def test_a_hardened_audit_is_chosen_from_earlier_rounds_only(
     with pytest.raises(Stop):
         redteam._harden({"round": 1, "strategy": "random"}, None, None)  # type: ignore[arg-type]
     assert asked == [1, 1], "one decided attack and one clean model came before round 1"
+
+
+def test_what_got_through_is_there_to_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import redteam_exhibits
+    import redteam_page
+
+    known = rows()
+    for one in known[1]["attacks"] + known[-1]["attacks"]:
+        one["attack"]["trigger"] = {"name": "tone", "level_db": -20.0}
+    clips = clips_of("abab")
+    monkeypatch.setattr(redteam_exhibits.oto.datasets, "demo", lambda seed: Splits(*[clips] * 4))
+    files = redteam_exhibits.sounds(known, tmp_path / "sounds")
+    assert [f.name for f in files] == [
+        "before.flac",
+        "random-seed-0.flac",
+        "map-elites-round-1.flac",
+    ]
+    before, *after = [f.read_bytes() for f in files]
+    assert all(one != before for one in after)
+    told = redteam_page.tables(known)
+    assert "(redteam-sounds/random-seed-0.flac): `tone:level_db=-20.0`" in told
+    assert not redteam_exhibits.sounds(known[:1], tmp_path / "none")
+    redteam_exhibits.picture(known, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000

@@ -51,13 +51,9 @@ LONGER = WarmStart(steps=200)
 
 
 def jobs() -> Iterator[Job]:
-    """The searches seed by seed, their best attacks, clean models, hardening, the stages."""
-    for seed in SEEDS:
-        for name in STRATEGIES:
-            yield {"kind": "search", "task": "keywords", "strategy": name, "seed": seed}
-    for seed in SEEDS:
-        for name in STRATEGIES:
-            yield {"kind": "decided", "task": "keywords", "strategy": name, "seed": seed}
+    """One seed's searches and their best attacks, clean models, hardening, stages, other seeds."""
+    first, *others = SEEDS
+    yield from _of_seed(first)
     for number in range(CLEAN):
         yield {"kind": "clean", "task": "keywords", "round": 0, "number": number}
     for number in range(1, ROUNDS + 1):
@@ -66,6 +62,15 @@ def jobs() -> Iterator[Job]:
             yield {"kind": "clean", "task": "keywords", "round": number, "number": k}
     for spec in range(SPECS):
         yield {"kind": "stages", "task": "keywords", "spec": spec}
+    for seed in others:
+        yield from _of_seed(seed)
+
+
+def _of_seed(seed: int) -> Iterator[Job]:
+    """A search of every strategy, then the decisions on what they found."""
+    for kind in ("search", "decided"):
+        for name in STRATEGIES:
+            yield {"kind": kind, "task": "keywords", "strategy": name, "seed": seed}
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:

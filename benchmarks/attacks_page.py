@@ -23,7 +23,7 @@ page alone: `python benchmarks/catalogue.py --table`).
 Data: Arabic Speech Commands, real speech, 12 words, 30 speakers, one-second clips at 16 kHz; the
 data set's own speaker-disjoint split, 2,160 clips to train, 720 to test. The target class goes
 round with the seed. Each attack stands at its trigger's defaults unless its command line says
-otherwise; nothing was tuned to the test clips. To hear them, run `otoscope gallery`.
+otherwise; nothing was tuned to the test clips. To hear them, open the [gallery](gallery.html).
 
 - poison: the share of all training clips that is poisoned; + c: of cover clips. Attacks on
   training poison no clip.

@@ -100,6 +100,12 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     row: Row = {"n": len(clips), "n_poisoned": int(poison.sum())}
     if attacks:
         row["asr"], row["ba"] = _measured(model, splits, attacks, seed, cache)
+        at_random = np.ones(len(clips), bool)
+        at_random[np.random.default_rng(seed).permutation(len(clips))[: poison.sum()]] = False
+        for bound, left in (("perfect", ~poison), ("random", at_random)):
+            again = oto.train(CNN(), clips.subset(left), seed=seed + 1, cache=cache)
+            asr, ba = _measured(again, splits, attacks, seed, cache)
+            row[bound] = {"asr": asr, "ba": ba}
     for way, known in (("trusted", splits.trusted.per_class(10)), ("alone", None)):
         found = oto.clean(clips, model=model, trusted=known, seed=seed, cache=cache)
         row[way] = _outcome(found, poison, honest)

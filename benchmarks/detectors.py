@@ -26,6 +26,7 @@ from otoscope.calibrate import anomaly_index
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, Scan, Scores, View
 from otoscope.registry import build
+from peers import peers
 from rows import Job, Row, complete, read
 
 HERE = Path(__file__).parent
@@ -37,6 +38,10 @@ SETS = 35
 
 SLOW = ("cognitive-distillation", "confusion-training")
 """These optimise for every clip, or train in rounds: every fifth set is theirs."""
+
+PEERS = ("art activation clustering", "art spectral signatures")
+"""The Adversarial Robustness Toolbox, at its defaults; it knows no trusted clips and gives no
+ranking."""
 
 NAMES = tuple(name for name in DETECTORS if DETECTORS[name].level == "data")
 
@@ -51,6 +56,9 @@ def jobs() -> Iterator[Job]:
             for name in NAMES:
                 if (name in SLOW) == slow:
                     yield job | {"trusted": trusted, "detector": name}
+            if not slow and not trusted:
+                for name in PEERS:
+                    yield job | {"trusted": trusted, "detector": name}
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:
@@ -59,6 +67,8 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     model, clips, poison, cover, _ = cleaning.made(job, splits, cache)
     known = splits.trusted.per_class(10) if job["trusted"] else None
     view = look(model, clips, trusted=known, seed=job["seed"], cache=cache)
+    if job["detector"] in PEERS:
+        return _peer(job["detector"], view, poison)
     started = time.monotonic()
     found = scan(build(DETECTORS, job["detector"]), view)
     row: Row = {
@@ -81,6 +91,15 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         row["flagged_poisoned"] = float(flagged[poison].mean()) if poison.any() else None
         row["flagged_clean"] = float(flagged[honest].mean())
     return row
+
+
+def _peer(name: str, view: View, poison: Mask) -> Row:
+    assert view.clips is not None
+    assert view.seen is not None
+    assert view.seen.features is not None
+    found = peers(view.seen.features, view.clips.labels, poison, float(poison.mean()))[name]
+    said = {"n_poisoned": int(poison.sum()), "p_value": None, "reason": "", "forward_passes": 1.0}
+    return said | {key: None if np.isnan(value) else value for key, value in found.items()}
 
 
 def _target_first(scores: Scores, clips: Clips, poison: Mask) -> bool | None:

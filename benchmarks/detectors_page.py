@@ -23,7 +23,9 @@ differences of a few per cent as none.
   the true rate.
 - clean: share of the clips of clean sets that the paper's decision flags (of those that are
   told the rate, none by definition), and in how many clean sets the method accuses a class at p
-  0.05 against the model's other classes.
+  0.05 against the model's other classes (`witness`: against the law of clean training sets).
+- art: the Adversarial Robustness Toolbox on the same activations, at its defaults; it decides and
+  does not rank.
 - passes: forward passes over the data; s: median seconds on one busy core, without the training of
   networks that were in the cache already (`witness`: three or four small ones).
 """
@@ -48,28 +50,29 @@ def _detectors(rows: Sequence[Row], obeyed: set[tuple[str, ...]]) -> str:
     body = []
     for name in dict.fromkeys(row["detector"] for row in rows):
         own = [row for row in rows if row["detector"] == name]
-        bad = [row for row in own if _key(row) in obeyed and "auroc" in row]
+        bad = [row for row in own if _key(row) in obeyed and not row["reason"]]
         clean = [row for row in own if not row["n_poisoned"]]
         if not bad:
             continue
         spoke = [row for row in clean if row["p_value"] is not None]
-        named = [row["target_first"] for row in bad if row["target_first"] is not None]
+        named = [row["target_first"] for row in bad if row.get("target_first") is not None]
+        rates = [row["tpr_at_1"] for row in bad if "tpr_at_1" in row]
         body.append(
             [
                 f"`{name}`",
                 str(len(bad)),
-                _mean(row["auroc"] for row in bad),
-                f"{_mean(row['tpr_at_1'] for row in bad)}; {min(r['tpr_at_1'] for r in bad):.2f}",
+                _mean(row.get("auroc") for row in bad),
+                f"{_mean(rates)}; {min(rates):.2f}" if rates else "–",
                 _mean(named, 2),
                 _mean((r.get("flagged_poisoned") for r in bad), 2),
                 _mean((r.get("flagged_clean") for r in bad), 3),
                 _mean((r.get("flagged_clean") for r in clean), 3),
-                f"{sum(row['p_value'] <= 0.05 for row in spoke)} of {len(spoke)}",
+                f"{sum(row['p_value'] <= 0.05 for row in spoke)} of {len(spoke)}" if spoke else "–",
                 f"{statistics.median(row['forward_passes'] for row in bad):g}",
                 f"{statistics.median(row['seconds'] for row in bad):.0f}",
             ]
         )
-    body.sort(key=lambda line: line[3], reverse=True)
+    body.sort(key=lambda line: line[3].replace("–", ""), reverse=True)
     header = ["detector", "sets", "AUROC", "TPR", "target named", "paper: poison", "paper: clean"]
     return table([*header, "clean: clips", "clean: sets", "passes", "s"], body)
 

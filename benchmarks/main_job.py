@@ -23,6 +23,7 @@ from otoscope.detect import DEFAULT, DETECTORS
 from otoscope.evidence import Verdict
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
+from peers import peers
 from rows import fill, options, read
 
 HERE = Path(__file__).parent
@@ -76,7 +77,7 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
         seen = oto.models.activations(model, splits.test)
         row["ba"] = metrics.accuracy(seen.predicted, splits.test.labels)
     started = time.monotonic()
-    view = look(model, clips, trusted=splits.trusted, seed=seed)
+    view = look(model, clips, trusted=splits.trusted, seed=seed, cache=cache)
     findings = [scan(build(DETECTORS, name), view) for name in DEFAULT]
     verdict = conclude(view, findings)
     row["audit_seconds"] = round(time.monotonic() - started, 1)
@@ -102,51 +103,6 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
 def flags(verdict: Verdict, truth: np.ndarray) -> dict[str, float]:
     """Share of poisoned and of clean clips flagged at the shipped decision."""
     flagged = np.array([clip.flagged for clip in verdict.clips])
-    return {
-        "flagged_poisoned": float(flagged[truth].mean()) if truth.any() else float("nan"),
-        "flagged_clean": float(flagged[~truth].mean()),
-    }
-
-
-def peers(
-    features: np.ndarray, labels: np.ndarray, truth: np.ndarray, rate: float
-) -> dict[str, Any]:
-    """The Adversarial Robustness Toolbox on the same penultimate features, at its defaults.
-
-    It reads activations through a classifier, so it gets one whose hidden layer hands them on.
-    Its spectral signatures are told the true poison rate; a clean set is told 5 %.
-    """
-    import torch
-    from art.defences.detector.poison import ActivationDefence, SpectralSignatureDefense
-    from art.estimators.classification import PyTorchClassifier
-
-    classes = int(labels.max()) + 1
-    width = features.shape[1]
-    hand_on = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(width, classes))
-    classifier = PyTorchClassifier(
-        hand_on, torch.nn.CrossEntropyLoss(), (width,), classes, device_type="cpu"
-    )
-    one_hot = np.eye(classes, dtype=np.float32)[labels]
-    told: dict[str, Any] = {}
-    started = time.monotonic()
-    defence = ActivationDefence(classifier, features, one_hot)
-    _, clean = defence.detect_poison(nb_clusters=2, nb_dims=10, reduce="PCA")
-    told["art activation clustering"] = _rates(np.array(clean) == 0, truth) | {
-        "seconds": round(time.monotonic() - started, 3)
-    }
-    started = time.monotonic()
-    spectral = SpectralSignatureDefense(
-        classifier, features, one_hot, expected_pp_poison=rate or 0.05, batch_size=128
-    )
-    report, clean = spectral.detect_poison()
-    del report
-    told["art spectral signatures"] = _rates(np.array(clean) == 0, truth) | {
-        "seconds": round(time.monotonic() - started, 3)
-    }
-    return told
-
-
-def _rates(flagged: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {
         "flagged_poisoned": float(flagged[truth].mean()) if truth.any() else float("nan"),
         "flagged_clean": float(flagged[~truth].mean()),

@@ -30,13 +30,12 @@ from otoscope.detect import DETECTORS
 from otoscope.networks import CNN
 from otoscope.registry import build
 from otoscope.zoo import EPOCHS, is_backdoored, is_clean
-from rows import DATA, Job, Row, fill, read
+from rows import DATA, PRIORS, Job, Row, fill, read
 
 HERE = Path(__file__).parent
 ZOO_ROWS = HERE / "results" / "zoo.jsonl"
 ROWS = HERE / "results" / "model_level.jsonl"
 PAGE = HERE.parent / "docs" / "model-level.md"
-PRIORS = HERE.parent / "src" / "otoscope" / "priors.json"
 MARK = "<!-- tables: python benchmarks/model_level.py --table -->\n"
 
 REFERENCES = 8
@@ -143,7 +142,8 @@ def write_priors() -> None:
                 if field in row:
                     values = known.setdefault(row["detector"], {}).setdefault(kind, [])
                     values.append(round(row[field], 4))
-    priors = {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
+    priors = json.loads(PRIORS.read_text())
+    priors |= {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
     PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
 

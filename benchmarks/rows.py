@@ -13,6 +13,8 @@ Job = dict[str, Any]
 Row = dict[str, Any]
 HERE = Path(__file__).parent
 DATA = HERE.parent.parent / "shared" / "data"
+PRIORS = HERE.parent / "src" / "otoscope" / "priors.json"
+"""What is known of clean models and clean training sets; part of the package."""
 
 
 def read(path: Path) -> list[Row]:

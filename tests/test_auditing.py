@@ -68,8 +68,9 @@ def test_it_says_what_it_ran(verdict: Verdict, victim: TorchModel, bad: Poisoned
     assert verdict.data_sha256 == bad.clips.sha256
     assert verdict.seeds == {"audit": 0}
     assert {"otoscope", "torch", "python"} <= set(verdict.versions)
-    strip = next(e for e in verdict.evidence if e.detector == "strip")
-    assert strip.forward_passes == 1 + Strip().blends
+    witness = next(e for e in verdict.evidence if e.detector == "witness")
+    assert witness.forward_passes == 3
+    assert "clean training sets" in witness.calibration
 
 
 def test_exhibits_line_up_with_the_clips(verdict: Verdict) -> None:
@@ -132,7 +133,7 @@ def test_a_model_with_trusted_clips_is_searched_for_a_trigger(victim: TorchModel
     verdict = audit(victim, trusted=tones(10, seed=9))
     told = {e.detector: e for e in verdict.evidence}
     assert told["trigger-inversion"].p_value is not None
-    assert "no clips to judge" in told["strip"].reason
+    assert "no clips to judge" in told["witness"].reason
 
 
 def test_query_only_models_get_what_needs_no_features(bad: Poisoned, victim: TorchModel) -> None:

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
-from otoscope.accusing import accused_classes
 from otoscope.clips import Clips
-from otoscope.detect.data_witness import Witnessed
+from otoscope.detect.accusing import accused_classes
+from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
 from otoscope.labels import AllToOne
 from otoscope.poisoning import Poisoned, poison, save

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from otoscope.catalogue import CATALOGUE
 from otoscope.detect import DETECTORS
 from otoscope.networks import NETWORKS
 from otoscope.report.gallery import marks
@@ -27,6 +28,12 @@ def test_every_detector_has_a_page_that_names_its_fields(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_is_described(name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "docs" / "networks.md").read_text()
+
+
+def test_the_gallery_shows_every_trigger_of_the_catalogue_and_no_path() -> None:
+    page = (ROOT / "docs" / "gallery.html").read_text()
+    assert page.count('<section id="attack-') == len({entry.trigger for entry in CATALOGUE})
+    assert "safetensors" not in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -12,8 +12,8 @@ from otoscope import metrics, sampling, spill
 from otoscope.auditing import look
 from otoscope.clips import Clips
 from otoscope.detect import View, Witness, data_witness
-from otoscope.detect.data_witness import Inside, Witnessed, apart
 from otoscope.detect.listening import Varied, agreeing, heard_across, taught_by
+from otoscope.detect.parts import Inside, Witnessed, apart, inside_of
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.labels import AllToOne
 from otoscope.poisoning import Poisoned, poison
@@ -233,7 +233,7 @@ def test_witnesses_start_and_end_alike_from_a_spilled_forward_pass(
     assert isinstance(spilled.seen.features, np.memmap)
     assert (data_witness._vouched(plain) == data_witness._vouched(spilled)).all()
     rows = np.array([3, 100, 239])
-    one, other = (data_witness._inside(some).whitened(rows) for some in (plain, spilled))
+    one, other = (inside_of(some).whitened(rows) for some in (plain, spilled))
     assert np.array_equal(one, other)
 
 

@@ -21,7 +21,15 @@ from otoscope.calibrate import (
 )
 from otoscope.calibrating import calibrated
 from otoscope.clips import Clips
-from otoscope.detect import DEFAULT, DETECTORS, WITH_REFERENCES, Detector, Scores, View
+from otoscope.detect import (
+    DEFAULT,
+    DETECTORS,
+    WITH_REFERENCES,
+    WITHOUT_FEATURES,
+    Detector,
+    Scores,
+    View,
+)
 from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
@@ -71,7 +79,8 @@ def audit(
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
 
     Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
-    those that ``detect.DEFAULT`` names, with references also ``detect.WITH_REFERENCES``. Every
+    those that ``detect.DEFAULT`` names, with references also ``detect.WITH_REFERENCES``, for a
+    model without features also ``detect.WITHOUT_FEATURES``. Every
     detector's class scores become p-values that hold over all classes; the p-values of one class
     are combined over the detectors (Cauchy); the
     smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
@@ -84,8 +93,7 @@ def audit(
     """
     started = time.monotonic()
     view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=cache)
-    names = (*DEFAULT, *WITH_REFERENCES) if references else DEFAULT
-    chosen = [build(DETECTORS, name) for name in names] if detectors is None else detectors
+    chosen = _by_default(view) if detectors is None else detectors
     asked = [d for d in chosen if model is not None or d.level == "data"]
     findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
     verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
@@ -100,6 +108,16 @@ def audit(
             "seconds": round(time.monotonic() - started, 3),
         }
     ).with_exhibits(_exhibits(view, findings, verdict.targets))
+
+
+def _by_default(view: View) -> list[Detector]:
+    deaf = view.seen is not None and view.seen.features is None
+    names = [
+        *DEFAULT,
+        *(WITHOUT_FEATURES if deaf else ()),
+        *(WITH_REFERENCES if view.references else ()),
+    ]
+    return [build(DETECTORS, name) for name in names]
 
 
 def look(

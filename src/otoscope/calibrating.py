@@ -21,6 +21,9 @@ from otoscope.models import AudioModel
 from otoscope.references import network_of
 from otoscope.registry import spec
 
+ANY_NETWORK = "any"
+"""Where the priors keep laws that hold for all networks."""
+
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
@@ -33,8 +36,8 @@ class Calibrated:
 
 
 def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
-    """By reference models where there are some, else by other clean models of the same network as
-    far as they are known, else by the model's other classes.
+    """By reference models where there are some, else by other clean models of the same network or
+    clean training sets, as far as they are known, else by the model's other classes.
 
     Raises ``NotApplicable`` when none of these can say anything.
     """
@@ -48,6 +51,11 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         if network and "references" in priors:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
+    law = priors_of(detector.name, ANY_NETWORK).get("training sets", [])
+    if len(law) >= FEWEST_REFERENCES:
+        own = scores.classes[scored]
+        rests_on = f"{len(law)} audits of clean training sets of ours"
+        return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), rests_on)
     if len(scored) < FEWEST_CLASSES:
         raise NotApplicable(
             f"only {len(scored)} classes could be scored; a class is judged against at least "

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from otoscope.accusing import KNOWN_AT, accused_classes, proven_classes
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
-from otoscope.detect.data_witness import Witnessed
+from otoscope.detect.accusing import APART_AT, KNOWN_AT, accused
+from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
 from otoscope.proof import obedience
@@ -126,21 +126,20 @@ def clean(
             model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
         )
         found = Witness().testimony(view)
-        accused = accused_classes(found, some, np.unique(clips.labels[flagged]).tolist())
-        found, more = proven_classes(view, found, accused)
-        accused += more
+        found, guilty_classes = accused(view, found, np.unique(clips.labels[flagged]).tolist())
         if done == 1:
             scores, listener = found.scores, view.model
-        guilty = np.isin(some.labels, accused)
+        guilty = np.isin(some.labels, guilty_classes)
         p = np.ones(len(some))
-        if not guilty.all():
-            p[guilty] = conformal_p_values(found.scores[guilty], found.scores[~guilty])
+        # with a part in every class (all-to-all), what lies outside the parts is the reference
+        reference = ~found.suspect if guilty.all() else ~guilty
+        p[guilty] = conformal_p_values(found.scores[guilty], found.scores[reference])
         p_values[left] = np.minimum(p_values[left], p)
-        rejected = found.suspect & guilty
+        rejected = _of_parts(found) & guilty
         rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
         if not rejected.any():
             break
-        for k in accused:
+        for k in guilty_classes:
             members = left[some.labels == k]
             of_part = _chance_of_part(found.margin[some.labels == k], found.separation[k])
             chance[members] = np.maximum(chance[members], of_part)
@@ -165,6 +164,16 @@ def clean(
             for name, sound in common.items()
         },
     )
+
+
+def _of_parts(found: Witnessed) -> Bool[np.ndarray, "clips"]:
+    """The clips that may be flagged: those of the parts that lie apart.
+
+    Where a part does not lie far from its class, the line between them is drawn through poison, and
+    clips that are strange are taken as well.
+    """
+    near = found.separation < APART_AT
+    return np.asarray(found.suspect | (found.strange & near[found.labels]))
 
 
 def _content(found: Witnessed) -> Int[np.ndarray, "clips"]:

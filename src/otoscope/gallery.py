@@ -55,7 +55,7 @@ def _shown(
             attacked.append(Attacked(entry.name, entry.labels, entry.rate, measured))
         yield Shown(
             [entry.name for entry in group],
-            trigger,
+            first.trigger,  # without the path of what was crafted: the page is for others, too
             sorted({entry.source for entry in group}),
             triggered(test, trigger, 0, seed),
             attacked[0].risks.perceptible if attacked else perceptibility(test, trigger, seed),

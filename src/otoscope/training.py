@@ -110,10 +110,12 @@ class TrainingHook(ABC):
     """What a training attack or a distillation changes in a run. One hook serves one run.
 
     ``resumes`` says that it carries nothing from epoch to epoch, so that an interrupted run can go
-    on; else such a run starts anew.
+    on; else such a run starts anew. ``keeps_last`` says that the last epoch is kept instead of the
+    one with the lowest held-out loss.
     """
 
     resumes = True
+    keeps_last = False
 
     @abstractmethod
     def key(self, clips: Clips, seed: int) -> Spec:
@@ -325,6 +327,9 @@ class _Run:
     def judge(self, held_out: Samples) -> None:
         """Keep the weights if the validation loss is the lowest so far."""
         self.body.eval()
+        if self.hook and self.hook.keeps_last:
+            self.best = _copied(self.body)
+            return
         loss = summed_loss(self.body, held_out, self.device)
         if self.hook:
             loss += self.hook.held_out_loss(self.body)

@@ -5,8 +5,11 @@ from otoscope.detect.data_activation_clustering import ActivationClustering
 from otoscope.detect.data_beatrix import Beatrix
 from otoscope.detect.data_cognitive_distillation import CognitiveDistillation
 from otoscope.detect.data_confident_learning import ConfidentLearning
+from otoscope.detect.data_confusion_training import ConfusionTraining
+from otoscope.detect.data_frequency_artefacts import FrequencyArtefacts
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_ibd_psc import IbdPsc
+from otoscope.detect.data_loss_dynamics import LossDynamics
 from otoscope.detect.data_neighbours import Neighbours
 from otoscope.detect.data_scale_up import ScaleUp
 from otoscope.detect.data_scan import Scan
@@ -35,6 +38,9 @@ DETECTORS: Table[Detector] = Table(
     SubsetScanning,
     Neighbours,
     ConfidentLearning,
+    LossDynamics,
+    ConfusionTraining,
+    FrequencyArtefacts,
     Strip,
     CognitiveDistillation,
     Vouching,
@@ -52,10 +58,13 @@ DEFAULT = (
     "activation-clustering",
     "spectral-signatures",
     "gaussian-mixture",
-    "strip",
+    "witness",
     "trigger-inversion",
 )
 """What an audit runs when nothing else is asked for."""
+
+WITHOUT_FEATURES = ("strip",)
+"""What it runs besides on a model that answers and shows nothing of its inside."""
 
 WITH_REFERENCES = ("probing",)
 """What it runs besides when there are reference models, without which these say too little."""
@@ -63,14 +72,18 @@ WITH_REFERENCES = ("probing",)
 __all__ = [
     "DEFAULT",
     "DETECTORS",
+    "WITHOUT_FEATURES",
     "WITH_REFERENCES",
     "ActivationClustering",
     "Beatrix",
     "CognitiveDistillation",
     "ConfidentLearning",
+    "ConfusionTraining",
     "Detector",
+    "FrequencyArtefacts",
     "GaussianMixturePair",
     "IbdPsc",
+    "LossDynamics",
     "MaximumMargin",
     "Neighbours",
     "Probing",

@@ -1,108 +1,24 @@
 """Witness: what is a clip called by someone who never heard the suspicious ones?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 
-from otoscope.detect.base import (
-    FEWEST_CLIPS,
-    Detector,
-    Scores,
-    View,
-    require_features,
-)
+from otoscope.detect.accusing import accused, strengths
+from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
 from otoscope.detect.data_vouching import Vouching
-from otoscope.detect.listening import Heard, agreeing, heard_across, taught_by
-from otoscope.detect.subgroups import cut_in_two, whitener
+from otoscope.detect.listening import agreeing, heard_across, taught_by
+from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.registry import require
 from otoscope.sampling import stratified
-from otoscope.spill import take
 
-FEWEST = 3
-"""Fewer suspects than this show no direction."""
-
-STRANGE = 0.4
-"""A clip whose label gets a lower probability, and another class a higher one, is a suspect."""
+INNOCENT_AT = 3.0
+"""A class that is not accused scores no more than this, as one class in most clean sets does."""
 
 VOUCHED = 10_000
 """The first witnesses, without trusted clips, are drawn from about so many clips."""
-
-ROUNDS = 5
-OUTLYING = 2.5
-OPEN_AT = 3.0
-
-STRONG_AT = 3.8
-"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
-
-PerClip = Float[np.ndarray, "clips"]
-PerClass = Float[np.ndarray, "classes"]
-
-
-@dataclass(frozen=True, eq=False)
-class Witnessed:
-    """What witnesses say of every clip, and the part of each class that they do not recognise.
-
-    ``heard`` are their probabilities. ``suspect`` marks the clips of the part; ``margin`` is how
-    far a clip lies in its direction, in robust standard deviations of the rest of its class.
-    ``separation`` is the margin of the part's median, ``gap`` how much less witnesses recognise
-    the part than the rest, both 0 for a class without such a part. ``trusted`` is the share of the
-    class's trusted clips that lie with the part, NaN where there are none.
-    """
-
-    labels: Int[np.ndarray, "clips"]
-    heard: Heard
-    suspect: Bool[np.ndarray, "clips"]
-    margin: PerClip
-    separation: PerClass
-    gap: PerClass
-    trusted: PerClass
-
-    def taking(self, parts: "Witnessed", classes: list[int]) -> "Witnessed":
-        """With the parts that ``parts`` holds for some classes, whose clips count as guilty.
-
-        Their gap becomes 1, so that the margin is part of their clips' scores.
-        """
-        taken, these = np.isin(self.labels, classes), np.isin(np.arange(len(self.gap)), classes)
-        return replace(
-            self,
-            suspect=np.where(taken, parts.suspect, self.suspect),
-            margin=np.where(taken, parts.margin, self.margin),
-            separation=np.where(these, parts.separation, self.separation),
-            gap=np.where(these, 1.0, self.gap),
-            trusted=np.where(these, parts.trusted, self.trusted),
-        )
-
-    @property
-    def own(self) -> PerClip:
-        """The probability of each clip's own label."""
-        return np.asarray(self.heard[np.arange(len(self.labels)), self.labels])
-
-    @property
-    def elsewhere(self) -> Heard:
-        """The probabilities of the other classes."""
-        others = self.heard.copy()
-        others[np.arange(len(self.labels)), self.labels] = 0
-        return others
-
-    @property
-    def content(self) -> Int[np.ndarray, "clips"]:
-        """The likeliest other class of each clip."""
-        return np.asarray(self.elsewhere.argmax(axis=1))
-
-    @property
-    def scores(self) -> PerClip:
-        """How strange a clip's label is and, in a class with a part apart, how far it lies there.
-
-        Strangeness is the label's negative log-probability, from its median in units of the
-        distance to its 0.95 quantile.
-        """
-        strange = -np.log(np.maximum(self.own, 1e-3))
-        middle, high = np.quantile(strange, [0.5, 0.95])
-        opened = np.clip(self.separation * self.gap - OPEN_AT, 0, 1)[self.labels]
-        apart = np.clip(self.margin, -3, 8) / 2
-        return np.asarray((strange - middle) / max(high - middle, 1e-9) + opened * apart)
 
 
 @dataclass(frozen=True)
@@ -122,9 +38,10 @@ class Witness(Detector):
     are merely hard are strange and lie with their class; clips with an honest nuisance lie apart
     and are not strange.
 
-    A class scores how far its part's separation times the gap in recognition exceeds what clean
-    classes reach, else 0; a clip its strangeness plus, in a class with such a part, its margin.
-    Kept labels (clean-label attacks) are not strange.
+    A class scores the strength of the evidence against it (``accusing.strengths``), and no more
+    than ``INNOCENT_AT`` unless it is accused, by the rules of ``accusing`` that ``otoscope clean``
+    goes by, too. A clip scores its strangeness plus, in a class with such a part, its margin.
+    Kept labels (clean-label attacks) are not strange; those are accused on proof.
     """
 
     name: ClassVar[str] = "witness"
@@ -142,11 +59,12 @@ class Witness(Detector):
 
     def score(self, view: View) -> Scores:
         clips, _ = require_features(view)
-        found = self.testimony(view)
+        found, guilty = accused(view, self.testimony(view))
+        strength = strengths(found)
+        innocent = np.setdiff1d(np.arange(len(strength)), guilty)
+        strength[innocent] = np.minimum(strength[innocent], INNOCENT_AT)
         enough = np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS
-        strength = np.maximum(found.separation * found.gap - STRONG_AT, 0)
-        classes = np.where(enough, strength, np.nan)
-        return Scores(classes, found.scores, 2.0)
+        return Scores(np.where(enough, strength, np.nan), found.scores, 2.0)
 
     def testimony(self, view: View) -> Witnessed:
         """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""
@@ -174,46 +92,7 @@ class Witness(Detector):
             trusted=trusted,
             cache=view.cache,
         )
-        return apart(_inside(view), heard)
-
-    def cut(self, view: View, found: Witnessed) -> Witnessed:
-        """The same testimony with other parts: the class cut in two, whoever sounds strange.
-
-        For poison whose labels were kept. Two populations of a class are no evidence by themselves.
-        """
-        inside = _inside(view)
-        second = np.zeros(len(inside.labels), bool)
-        for k in np.unique(inside.labels):
-            members = np.flatnonzero(inside.labels == k)
-            second[members] = cut_in_two(inside.whitened(members), 0) > 0
-        return apart(inside, found.heard, second)
-
-
-@dataclass(frozen=True, eq=False)
-class Inside:
-    """Penultimate activations and labels, of the clips and of the trusted clips.
-
-    ``whiten`` maps them so that the variation inside a class has unit covariance.
-    """
-
-    activations: Float[np.ndarray, "clips features"]
-    labels: Int[np.ndarray, "clips"]
-    known: Float[np.ndarray, "trusted features"]
-    known_labels: Int[np.ndarray, "trusted"]
-    whiten: Float[np.ndarray, "features features"]
-
-    def whitened(self, rows: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some features"]:
-        """The whitened activations of some clips: those of all need not be in memory together."""
-        return np.asarray(take(self.activations, rows) @ self.whiten)
-
-
-def _inside(view: View) -> Inside:
-    clips, features = require_features(view)
-    known = np.zeros((0, features.shape[1])), np.zeros(0, np.int64)
-    seen = view.trusted_seen
-    if view.trusted is not None and seen is not None and seen.features is not None:
-        known = seen.features, view.trusted.labels
-    return Inside(features, clips.labels, *known, whitener(features, clips.labels))
+        return apart(inside_of(view), heard)
 
 
 def _vouched(view: View) -> Bool[np.ndarray, "clips"]:
@@ -225,81 +104,3 @@ def _vouched(view: View) -> Bool[np.ndarray, "clips"]:
     vouched = np.zeros(len(clips), bool)
     vouched[rows[~disowned]] = True
     return vouched
-
-
-def apart(
-    inside: Inside, heard: Heard, start: Bool[np.ndarray, "clips"] | None = None
-) -> Witnessed:
-    """The part of each class that lies apart, found from the clips in ``start`` on.
-
-    By default from the strange ones. A class where they are fewer than three has no part.
-    """
-    labels, count = inside.labels, heard.shape[1]
-    suspect, margin = np.zeros(len(labels), bool), np.zeros(len(labels))
-    separation, gap, with_part = np.zeros(count), np.zeros(count), np.full(count, np.nan)
-    own = heard[np.arange(len(labels)), labels]
-    if start is None:
-        start = (own < STRANGE) & (heard.argmax(axis=1) != labels)
-    for k in np.unique(labels).tolist():
-        members = np.flatnonzero(labels == k)
-        if min(start[members].sum(), (~start[members]).sum()) < FEWEST:
-            continue
-        part, line = _part(inside.whitened(members), start[members])
-        suspect[members], margin[members] = part, line.margin
-        separation[k] = max(0.0, line.separation)
-        gap[k] = max(0.0, np.median(own[members][~part]) - np.median(own[members][part]))
-        known = inside.known[inside.known_labels == k] @ inside.whiten
-        if len(known):
-            with_part[k] = np.mean(line.place(known) > line.separation / 2)
-    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part)
-
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """The line from the mean of a class's rest, ``start``, to the mean of its part.
-
-    ``margin`` are the members' places on it, from the rest's median in the rest's robust standard
-    deviations; those of the part are measured along the direction that the others of it give.
-    """
-
-    start: Float[np.ndarray, "features"]
-    direction: Float[np.ndarray, "features"]
-    middle: float
-    spread: float
-    margin: Float[np.ndarray, "members"]
-    separation: float
-
-    def place(self, others: Float[np.ndarray, "some features"]) -> Float[np.ndarray, "some"]:
-        """Where other clips lie on the line."""
-        return np.asarray(((others - self.start) @ self.direction - self.middle) / self.spread)
-
-
-def _part(
-    activations: Float[np.ndarray, "members features"], start: Bool[np.ndarray, "members"]
-) -> tuple[Bool[np.ndarray, "members"], _Line]:
-    """The clips of one class that lie apart as those in ``start`` do, and the line to them."""
-    inside = start
-    for _ in range(ROUNDS):
-        line = _line(activations, inside)
-        beyond = line.margin > max(line.separation / 2, OUTLYING)
-        if min(beyond.sum(), (~beyond).sum()) < FEWEST or (beyond == inside).all():
-            break
-        inside = beyond
-    return inside, _line(activations, inside)
-
-
-def _line(
-    activations: Float[np.ndarray, "members features"], inside: Bool[np.ndarray, "members"]
-) -> _Line:
-    start = activations[~inside].mean(axis=0)
-    centred, count = activations - start, int(inside.sum())
-    direction = centred[inside].mean(axis=0)
-    others = (direction * count - centred[inside]) / (count - 1)
-    direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
-    place = centred @ direction
-    length = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
-    place[inside] = (centred[inside] * others).sum(axis=1) / length
-    middle = float(np.median(place[~inside]))
-    spread = max(float(1.4826 * np.median(np.abs(place[~inside] - middle))), 1e-9)
-    margin = (place - middle) / spread
-    return _Line(start, direction, middle, spread, margin, float(np.median(margin[inside])))

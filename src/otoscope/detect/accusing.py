@@ -3,18 +3,22 @@
 The levels were set on the half of the catalogue that the design may look at, and on clean sets.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
-from otoscope.detect import View, Witness
-from otoscope.detect.base import FEWEST_CLIPS
-from otoscope.detect.data_witness import STRONG_AT, Witnessed
+from otoscope.detect.base import FEWEST_CLIPS, View, require_clips
+from otoscope.detect.parts import Witnessed, cut_apart
 from otoscope.proof import obedience
 
 APART_AT = 6.0
 """A class is looked into when its part lies so many deviations apart."""
+
+STRONG_AT = 3.8
+"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
 
 KNOWN_AT = 0.35
 """At this mean probability of its own label, witnesses know the part's class."""
@@ -43,7 +47,31 @@ MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""
 
 
-def accused_classes(found: Witnessed, clips: Clips, before: list[int]) -> list[int]:
+def accused(
+    view: View, found: Witnessed, before: Sequence[int] = ()
+) -> tuple[Witnessed, list[int]]:
+    """The classes that are accused; before them, what was found with the parts that prove it.
+
+    ``before`` were accused in other rounds. Raises ``NotApplicable`` without clips.
+    """
+    strange = accused_classes(found, require_clips(view), before)
+    found, proven = proven_classes(view, found, strange)
+    return found, strange + proven
+
+
+def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
+    """How strong the evidence against each class is; clean classes have some as well.
+
+    The separation of its part, times the gap in recognition, times the root of the (effective)
+    number of classes that witnesses hear in it.
+    """
+    sources = [
+        _sources(found.content[(found.labels == k) & found.suspect]) for k in range(len(found.gap))
+    ]
+    return np.asarray(found.separation * found.gap * np.sqrt(sources))
+
+
+def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) -> list[int]:
     """The classes of which a part is suspect enough; ``before`` were accused in other rounds."""
     names, labels = len(clips.classes), clips.labels
     strange = [k for k in range(names) if _strange(found, k)]
@@ -59,7 +87,7 @@ def accused_classes(found: Witnessed, clips: Clips, before: list[int]) -> list[i
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
     """More classes, whose poison kept its labels; before them, what was found with their parts."""
     assert view.clips is not None
-    cut, proven = Witness().cut(view, found), []
+    cut, proven = cut_apart(view, found), []
     for k in set(range(len(view.clips.classes))) - set(accused):
         part = (found.labels == k) & cut.suspect
         if (
@@ -107,7 +135,7 @@ def _strange(found: Witnessed, k: int) -> bool:
 
 def _sources(content: Int[np.ndarray, "part"]) -> float:
     """The effective number of classes: the exponential of the entropy of their shares."""
-    shares = np.bincount(content) / len(content)
+    shares = np.bincount(content) / max(1, len(content))
     return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
 
 

@@ -43,10 +43,10 @@ HARDENING = Budget(screened=20, retrained=4, decided=1, seeds=3)
 """Of a search against the hardened audit, whose watchers take longer."""
 
 SEEDS = (0, 1)
-CLEAN = 6
+CLEAN = 3
 ROUNDS = 2
 HARDENED_BY = "map-elites"
-SPECS = 12
+SPECS = 8
 LONGER = WarmStart(steps=200)
 
 

@@ -56,14 +56,20 @@ def jobs() -> Iterator[Job]:
     yield from _of_seed(first)
     for number in range(CLEAN):
         yield {"kind": "clean", "task": "keywords", "round": 0, "number": number}
-    for number in range(1, ROUNDS + 1):
-        yield {"kind": "harden", "task": "keywords", "strategy": HARDENED_BY, "round": number}
-        for k in range(len(NUISANCES)):
-            yield {"kind": "clean", "task": "keywords", "round": number, "number": k}
+    yield from _of_round(1)
     for spec in range(SPECS):
         yield {"kind": "stages", "task": "keywords", "spec": spec}
+    for number in range(2, ROUNDS + 1):
+        yield from _of_round(number)
     for seed in others:
         yield from _of_seed(seed)
+
+
+def _of_round(number: int) -> Iterator[Job]:
+    """A search against the audit that was hardened so far, and fresh clean models."""
+    yield {"kind": "harden", "task": "keywords", "strategy": HARDENED_BY, "round": number}
+    for k in range(len(NUISANCES)):
+        yield {"kind": "clean", "task": "keywords", "round": number, "number": k}
 
 
 def _of_seed(seed: int) -> Iterator[Job]:

@@ -39,14 +39,14 @@ PER_CLASS = 60
 BUDGET = Budget(screened=30, retrained=5, decided=0, seeds=3)
 """Of a search; its best attack is decided by a row of its own."""
 
-HARDENING = Budget(screened=20, retrained=4, decided=1, seeds=3)
+HARDENING = Budget(screened=16, retrained=3, decided=1, seeds=3)
 """Of a search against the hardened audit, whose watchers take longer."""
 
 SEEDS = (0, 1)
 CLEAN = 3
 ROUNDS = 2
 HARDENED_BY = "map-elites"
-SPECS = 8
+SPECS = 6
 LONGER = WarmStart(steps=200)
 
 

@@ -4,8 +4,8 @@
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
 Five kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
-attacker's seed; "decided", the best attack of one search, over three other trainings, with all
-watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
+attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
+all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "stages", one random attack at every stage, for the rank
 correlations between them. The bounds and budgets below stand in the page's words, too, and were
 written before the runs.
@@ -21,11 +21,12 @@ import catalogue
 from otoscope.cache import Cache
 from otoscope.datasets import Splits
 from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, search, strategy_named
-from otoscope.redteam.arena import IMPOSSIBLE
+from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
+from otoscope.redteam.outcomes import Bounds, reward
 from otoscope.redteam.warm_start import WarmStart
-from redteam_page import AUDITS, WATCHED, tables
+from redteam_page import AUDITS, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ PER_CLASS = 60
 """Training clips of each class: a third of the data set, so that a training takes a third."""
 
 BUDGET = Budget(screened=30, retrained=5, decided=0, seeds=3)
-"""Of a search; its best attack is decided by a row of its own."""
+"""Of a search; its best attacks that work are decided by rows of their own."""
 
 HARDENING = Budget(screened=16, retrained=3, decided=1, seeds=3)
 """Of a search against the hardened audit, whose watchers take longer."""
@@ -45,7 +46,10 @@ HARDENING = Budget(screened=16, retrained=3, decided=1, seeds=3)
 SEEDS = (0, 1)
 CLEAN = 3
 ROUNDS = 2
-HARDENED_BY = "map-elites"
+HARDENED_BY = "bayesian"
+"""MAP-Elites draws its first 20 attacks at random, more than such a round screens."""
+
+PLACES = 3
 SPECS = 6
 LONGER = WarmStart(steps=200)
 
@@ -73,10 +77,13 @@ def _of_round(number: int) -> Iterator[Job]:
 
 
 def _of_seed(seed: int) -> Iterator[Job]:
-    """A search of every strategy, then the decisions on what they found."""
-    for kind in ("search", "decided"):
+    """A search of every strategy, then the decisions on what they found, the best ones first."""
+    for name in STRATEGIES:
+        yield {"kind": "search", "task": "keywords", "strategy": name, "seed": seed}
+    for place in range(PLACES):
         for name in STRATEGIES:
-            yield {"kind": kind, "task": "keywords", "strategy": name, "seed": seed}
+            job: Job = {"kind": "decided", "task": "keywords", "strategy": name, "seed": seed}
+            yield job | {"place": place}
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:
@@ -94,21 +101,54 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
 
 def _search(job: Job, splits: Splits, cache: Cache) -> Row:
     campaign = _searched(job["strategy"], Arena(splits, seed=job["seed"], cache=cache), BUDGET)
-    return _campaign_told(campaign) | {"best": campaign.ranked[:1]}
+    return _campaign_told(campaign)
 
 
 def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
-    """The best attack of a search that was done before; none where none was worth retraining."""
-    found = next(row for row in read(ROWS) if row.items() >= (job | {"kind": "search"}).items())
+    """One attack of a search that was done before; none where so many did not work in it.
+
+    What another search of the same seed found, too, is not measured twice.
+    """
+    known = [row for row in read(ROWS) if row.get("seed") == job["seed"]]
+    (found,) = (r for r in known if (r["kind"], r["strategy"]) == ("search", job["strategy"]))
+    worked = [one for one in found["attacks"] if one["works"]]
+    if len(worked) <= job["place"]:
+        return {"attacks": []}
+    bins = sorted(worked, key=_merit, reverse=True)[job["place"]]["bins"]
+    done = [row for row in known if row["kind"] == "decided" and _of(row, bins)]
+    if done:
+        return {"attacks": [_of(done[0], bins)]}
     arena = Arena(splits, seed=job["seed"], held_out=WATCHED, cache=cache)
-    told = []
-    for bins in found["best"]:
-        try:
-            outcome = arena.decide(tuple(bins), Campaign(arena, BUDGET).deciding_seeds)
-        except IMPOSSIBLE:  # with another draw of clips
-            continue
-        told.append(_told(arena, tuple(bins), outcome))
-    return {"attacks": told}
+    try:
+        outcome = arena.decide(tuple(bins), Campaign(arena, BUDGET).deciding_seeds)
+    except IMPOSSIBLE:  # with another draw of clips
+        return {"attacks": []}
+    return {"attacks": [_told(arena, tuple(bins), outcome)]}
+
+
+def _merit(attack: dict[str, Any]) -> tuple[bool, float]:
+    """What ``Campaign.ranked`` goes by."""
+    outcome = _outcome(attack)
+    bounds = Bounds()
+    return outcome.evades(IN_VIEW, bounds), reward(outcome, IN_VIEW, bounds, "scores")
+
+
+def _outcome(attack: dict[str, Any]) -> Outcome:
+    """An attack of a row, as far as rows tell of it: not its accuracy."""
+    return Outcome(
+        attack["success"],
+        float("nan"),
+        attack["accuracy_drop"],
+        attack["spectral_distance_db"],
+        attack["snr_db"],
+        attack["stage"],
+        suspicion=attack["suspicion"],
+    )
+
+
+def _of(row: Row, bins: Sequence[int]) -> dict[str, Any]:
+    """What a row tells of an attack; empty where it tells nothing."""
+    return next((one for one in row["attacks"] if one["bins"] == list(bins)), {})
 
 
 def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
@@ -124,30 +164,14 @@ def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
 def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
     """Choose the audit by all that was found before this round, then attack that one."""
     before = [row for row in read(ROWS) if row.get("round", 0) < job["round"]]
-    chosen = choose(AUDITS, _worked(before), [r["suspicion"] for r in before if "number" in r])
+    attacks = working([row for row in before if "attacks" in row], "decided")
+    clean = [row["suspicion"] for row in before if row["kind"] == "clean"]
+    chosen = choose(AUDITS, [_outcome(one) for one in attacks], clean)
     held_out = tuple(name for name in WATCHED if name != chosen)
     seed = 100 + job["round"]
     arena = Arena(splits, seed=seed, in_view=(chosen,), held_out=held_out, cache=cache)
     campaign = _searched(job["strategy"], arena, HARDENING)
     return {"chosen": chosen} | _campaign_told(campaign)
-
-
-def _worked(rows: Sequence[Row]) -> list[Outcome]:
-    """The decided attacks that worked, as far as a choice among audits looks at them."""
-    decided = [one for row in rows for one in row.get("attacks", ()) if one["stage"] == "decided"]
-    return [
-        Outcome(
-            one["success"],
-            float("nan"),
-            one["accuracy_drop"],
-            one["spectral_distance_db"],
-            one["snr_db"],
-            "decided",
-            suspicion=one["suspicion"],
-        )
-        for one in decided
-        if one["works"]
-    ]
 
 
 def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:

@@ -292,7 +292,7 @@ def through(rows: Sequence[Row]) -> dict[str, Attack]:
     By the name of their search, as in the names of the files that let them be heard.
     """
     return {
-        _search_of(row).replace(", ", "-").replace(" ", "-"): one
+        _search_of(row).replace(", ", "-").replace(". ", " ").replace(" ", "-"): one
         for row in rows
         for one in working([row] if "attacks" in row else [], "decided")
         if one["suspicion"][SHIPPED] < 1 or one["suspicion"].get(row.get("chosen"), 1) < 1
@@ -300,14 +300,22 @@ def through(rows: Sequence[Row]) -> dict[str, Attack]:
 
 
 def _search_of(row: Row) -> str:
-    who = f"seed {row['seed']}" if "seed" in row else f"round {row['round']}"
-    return f"{row['strategy']}, {who}"
+    if "round" in row:
+        return f"{row['strategy']}, round {row['round']}"
+    place = f", no. {row['place'] + 1}" if row.get("place") else ""
+    return f"{row['strategy']}, seed {row['seed']}{place}"
 
 
 def working(rows: Sequence[Row], stage: str) -> list[Attack]:
-    """The attacks of some rows that reached a stage and work."""
-    attacks = [one for row in rows for one in row["attacks"]]
-    return [one for one in attacks if one["works"] and one["stage"] == stage]
+    """The attacks of some rows that reached a stage and work; what two searches found, once."""
+    return list(
+        {
+            (row.get("seed"), row.get("round"), *one["bins"]): one
+            for row in rows
+            for one in row["attacks"]
+            if one["works"] and one["stage"] == stage
+        }.values()
+    )
 
 
 def _missed(attacks: Sequence[Attack], names: Sequence[str]) -> str:

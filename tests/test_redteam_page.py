@@ -13,9 +13,11 @@ from sounds import clips_of
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 
-def attack(stage: str, suspicion: dict[str, float], *, works: bool = True) -> dict[str, Any]:
+def attack(
+    stage: str, suspicion: dict[str, float], *, number: int = 0, works: bool = True
+) -> dict[str, Any]:
     return {
-        "bins": [0],
+        "bins": [number],
         "attack": {
             "trigger": {"name": "echo"},
             "labels": {"name": "all-to-one"},
@@ -39,7 +41,10 @@ def rows() -> list[dict[str, Any]]:
     chosen = "audit:witness+vouching"
     quiet = dict.fromkeys((*IN_VIEW, *redteam_page.WATCHED), 0.0)
     in_view = dict.fromkeys(IN_VIEW, 0.5)
-    attacks = [attack("retrained", in_view), attack("retrained", in_view | {"vouching": 2.0})]
+    attacks = [
+        attack("retrained", in_view),
+        attack("retrained", in_view | {"vouching": 2.0}, number=1),
+    ]
     attacks.append(attack("retrained", in_view, works=False))
     search = {"kind": "search", "strategy": "random", "seed": 0, "impossible": 1}
     search |= {"rewards": [0.1, 0.9, 0.4], "screen_seconds": [3.0], "attacks": attacks}
@@ -68,6 +73,8 @@ def test_the_share_that_each_watcher_missed_and_its_false_alarms() -> None:
     assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "2/2"]
     assert [c.split()[0] for c in row(told, "all in view together")] == ["1/2", "1/1", "–"]
     assert row(told, "random, seed 0")[-1] == "strip"
+    again = rows()[0] | {"strategy": "map-elites"}
+    assert "| vouching, in view | 1/2 [" in redteam_page.tables([*rows(), again]), "found twice"
 
 
 def test_hardening_tells_what_was_chosen_on_and_what_came_after() -> None:
@@ -134,3 +141,18 @@ def test_what_got_through_is_there_to_hear(tmp_path: Path, monkeypatch: pytest.M
     assert not redteam_exhibits.sounds(known[:1], tmp_path / "none")
     redteam_exhibits.picture(known, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_the_best_attacks_that_worked_are_decided_and_none_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import redteam
+
+    good, bad = attack("retrained", {}, number=1), attack("retrained", {}, number=2, works=False)
+    found = {"kind": "search", "strategy": "random", "seed": 0, "attacks": [good, bad]}
+    done = {"kind": "decided", "strategy": "cma-es", "seed": 0}
+    done["attacks"] = [attack("decided", {"scan": 7.0}, number=1)]
+    monkeypatch.setattr(redteam, "read", lambda _: [found, done])
+    job = {"kind": "decided", "strategy": "random", "seed": 0}
+    told = [redteam._decided(job | {"place": k}, None, None) for k in (0, 1)]  # type: ignore[arg-type]
+    assert told == [{"attacks": done["attacks"]}, {"attacks": []}]

@@ -39,7 +39,7 @@ def picture(rows: Sequence[Row], path: Path) -> None:
         shade = (INK, USUAL, ODD)[number % 3]
         left.plot(np.arange(1, len(middle) + 1), middle, style, color=shade, label=name)
     left.legend(frameon=False, fontsize=8, loc="lower right")
-    dress(right, "Share of working attacks missed, and false alarms", "share")
+    dress(right, "Attacks missed (circles), false alarms (squares)", "share")
     names = (*IN_VIEW, *SINGLE, WITHOUT_WITNESS, SHIPPED)
     decided = working([row for row in rows if row["kind"] == "decided"], "decided")
     clean = [row for row in rows if row["kind"] == "clean"]
@@ -49,22 +49,18 @@ def picture(rows: Sequence[Row], path: Path) -> None:
             -0.15,
             USUAL,
             "o",
-            "missed",
         ),
-        ([[r["suspicion"][n] >= 1 for r in clean] for n in names], 0.15, ODD, "s", "false alarms"),
+        ([[r["suspicion"][n] >= 1 for r in clean] for n in names], 0.15, ODD, "s"),
     )
-    for hits, offset, shade, mark, label in kinds:
+    for hits, offset, shade, mark in kinds:
         for place, one in enumerate(hits):
             if one:
                 low, high = wilson_interval(sum(one), len(one))
                 right.plot([low, high], [place + offset] * 2, color=shade, linewidth=1)
                 share = sum(one) / len(one)
-                right.plot(share, place + offset, mark, color=shade, label=label, markersize=4)
-                label = ""
+                right.plot(share, place + offset, mark, color=shade, markersize=4)
     right.set_yticks(range(len(names)), [called(name) for name in names])
     right.set(xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
-    if decided:
-        right.legend(frameon=False, fontsize=8)
     figure.savefig(path)
 
 

@@ -3,12 +3,13 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Five kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Six kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
-audit that was chosen by all of these; "stages", one random attack at every stage, for the rank
-correlations between them. The bounds and budgets below stand in the page's words, too, and were
-written before the runs.
+audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
+anew by another seed, so with another target, other clips and another training; "stages", one
+random attack at every stage, for the rank correlations between them. The bounds and budgets below
+stand in the page's words, too, and were written before the runs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,9 @@ HARDENED_BY = "bayesian"
 """MAP-Elites draws its first 20 attacks at random, more than such a round screens."""
 
 PLACES = 3
+REPLAYED, REPLAY_SEED = 10, 102
+"""So many attacks of the searches of the first seed worked."""
+
 SPECS = 6
 LONGER = WarmStart(steps=200)
 
@@ -61,6 +65,8 @@ def jobs() -> Iterator[Job]:
     for number in range(CLEAN):
         yield {"kind": "clean", "task": "keywords", "round": 0, "number": number}
     yield from _of_round(1)
+    for place in range(REPLAYED):
+        yield {"kind": "replayed", "task": "keywords", "seed": REPLAY_SEED, "place": place}
     for spec in range(SPECS):
         yield {"kind": "stages", "task": "keywords", "spec": spec}
     for number in range(2, ROUNDS + 1):
@@ -94,6 +100,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "decided": _decided,
         "clean": _clean,
         "harden": _harden,
+        "replayed": _replayed,
         "stages": _stages,
     }
     return kinds[job["kind"]](job, splits, cache)
@@ -172,6 +179,21 @@ def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
     arena = Arena(splits, seed=seed, in_view=(chosen,), held_out=held_out, cache=cache)
     campaign = _searched(job["strategy"], arena, HARDENING)
     return {"chosen": chosen} | _campaign_told(campaign)
+
+
+def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One attack that worked before, those that evaded best first, as all watchers see it."""
+    before = [row for row in read(ROWS) if row["kind"] == "search" and row["seed"] == SEEDS[0]]
+    known = sorted(working(before, "retrained"), key=_merit, reverse=True)
+    if len(known) <= job["place"]:
+        return {"attacks": []}
+    bins = tuple(known[job["place"]]["bins"])
+    arena = Arena(splits, seed=job["seed"], cache=cache)
+    try:
+        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, (*arena.in_view, *WATCHED))
+    except IMPOSSIBLE:  # with another target
+        return {"attacks": []}
+    return {"attacks": [_told(arena, bins, outcome)]}
 
 
 def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:

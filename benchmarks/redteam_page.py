@@ -49,7 +49,7 @@ def tables(rows: Sequence[Row]) -> str:
     parts = [
         _strategies(searches, decided),
         _curve(searches),
-        _watchers(searches, decided, harden, of["clean"]),
+        _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["clean"]),
         _security(searches),
         _decided([*decided, *harden]),
@@ -58,7 +58,7 @@ def tables(rows: Sequence[Row]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-_KINDS = ("search", "decided", "clean", "harden", "stages")
+_KINDS = ("search", "decided", "clean", "harden", "replayed", "stages")
 
 
 def _strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
@@ -125,11 +125,16 @@ def _curve(rows: Sequence[Row]) -> str:
 
 
 def _watchers(
-    searches: Sequence[Row], decided: Sequence[Row], harden: Sequence[Row], clean: Sequence[Row]
+    searches: Sequence[Row],
+    decided: Sequence[Row],
+    harden: Sequence[Row],
+    replayed: Sequence[Row],
+    clean: Sequence[Row],
 ) -> str:
     """Of the attacks that worked, how many each watcher missed, and its false alarms beside."""
     once = working(searches, "retrained")
     thrice = working(decided, "decided")
+    again = working(replayed, "retrained")
     chosen = dict.fromkeys(row["chosen"] for row in harden)
     names = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS, *chosen))
     body = []
@@ -140,11 +145,14 @@ def _watchers(
                 f"{called(name)}{', in view' if name in IN_VIEW else ''}",
                 _missed(once, [name]),
                 _missed(thrice, [name]),
+                _missed(again, [name]),
                 _share(sum(accused), len(accused)),
             ]
         )
-    body.append(["all in view together", _missed(once, IN_VIEW), _missed(thrice, IN_VIEW), "–"])
-    header = ["watcher", "missed, one training", "missed, decided", "false alarms"]
+    together = [_missed(some, IN_VIEW) for some in (once, thrice, again)]
+    body.append(["all in view together", *together, "–"])
+    header = ["watcher", "missed, one training", "missed, decided", "missed, replayed"]
+    header.append("false alarms")
     return (
         "## What each watcher missed\n\nOf the attacks that work, those of the searches with single"
         " detectors in view.\n\n" + table(header, body)

@@ -56,7 +56,9 @@ def rows() -> list[dict[str, Any]]:
     ]
     harden = {"kind": "harden", "strategy": "map-elites", "round": 1, "chosen": chosen}
     harden |= {"attacks": [attack("retrained", {chosen: 0.5}), attack("decided", quiet)]}
-    return [search, decided, *clean, harden]
+    replayed = {"kind": "replayed", "seed": 102, "place": 0}
+    replayed |= {"attacks": [attack("retrained", quiet | {"witness": 1.0})]}
+    return [search, decided, *clean, harden, replayed]
 
 
 def row(told: str, start: str) -> list[str]:
@@ -68,10 +70,10 @@ def test_the_share_that_each_watcher_missed_and_its_false_alarms() -> None:
     import redteam_page
 
     told = redteam_page.tables(rows())
-    assert [c.split()[0] for c in row(told, "vouching, in view")] == ["1/2", "1/1", "0/2"]
-    assert [c.split()[0] for c in row(told, "strip")] == ["–", "0/1", "0/2"]
-    assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "2/2"]
-    assert [c.split()[0] for c in row(told, "all in view together")] == ["1/2", "1/1", "–"]
+    assert [c.split()[0] for c in row(told, "vouching, in view")] == ["1/2", "1/1", "1/1", "0/2"]
+    assert [c.split()[0] for c in row(told, "strip")] == ["–", "0/1", "1/1", "0/2"]
+    assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "1/1", "2/2"]
+    assert [c.split()[0] for c in row(told, "all in view together")] == ["1/2", "1/1", "1/1", "–"]
     assert row(told, "random, seed 0")[-1] == "strip"
     again = rows()[0] | {"strategy": "map-elites"}
     assert "| vouching, in view | 1/2 [" in redteam_page.tables([*rows(), again]), "found twice"
@@ -123,7 +125,7 @@ def test_what_got_through_is_there_to_hear(tmp_path: Path, monkeypatch: pytest.M
     import redteam_exhibits
     import redteam_page
 
-    known = rows()
+    known = rows()[:-1]
     for one in known[1]["attacks"] + known[-1]["attacks"]:
         one["attack"]["trigger"] = {"name": "tone", "level_db": -20.0}
     clips = clips_of("abab")

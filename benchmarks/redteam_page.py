@@ -50,7 +50,7 @@ def tables(rows: Sequence[Row]) -> str:
         _strategies(searches, decided),
         _curve(searches),
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
-        _hardening(harden, decided, of["clean"]),
+        _hardening(harden, decided, of["replayed"], of["clean"]),
         _security(searches),
         _decided([*decided, *harden]),
         _stages(of["stages"]),
@@ -139,27 +139,34 @@ def _watchers(
     names = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS, *chosen))
     body = []
     for name in names:
-        accused = [row["suspicion"][name] >= 1 for row in clean]
+        usual = [row["suspicion"][name] for row in clean]
+        accused = [suspicion >= 1 for suspicion in usual]
         body.append(
             [
                 f"{called(name)}{', in view' if name in IN_VIEW else ''}",
                 _missed(once, [name]),
                 _missed(thrice, [name]),
                 _missed(again, [name]),
+                _missed([*thrice, *again], [name], above=max(usual, default=0.0)),
                 _share(sum(accused), len(accused)),
             ]
         )
     together = [_missed(some, IN_VIEW) for some in (once, thrice, again)]
-    body.append(["all in view together", *together, "–"])
+    body.append(["all in view together", *together, "–", "–"])
     header = ["watcher", "missed, one training", "missed, decided", "missed, replayed"]
-    header.append("false alarms")
+    header += ["missed if it may accuse no clean model here", "false alarms"]
     return (
         "## What each watcher missed\n\nOf the attacks that work, those of the searches with single"
-        " detectors in view.\n\n" + table(header, body)
+        " detectors in view. The last\nbut one column counts the decided and the replayed as "
+        "caught only above every clean model of this page, which makes\nwatchers comparable that "
+        "accuse more or fewer of these; it is no decision that could have been taken before.\n\n"
+        + table(header, body)
     )
 
 
-def _hardening(harden: Sequence[Row], decided: Sequence[Row], clean: Sequence[Row]) -> str:
+def _hardening(
+    harden: Sequence[Row], decided: Sequence[Row], replayed: Sequence[Row], clean: Sequence[Row]
+) -> str:
     if not harden:
         return ""
     body = []
@@ -182,12 +189,20 @@ def _hardening(harden: Sequence[Row], decided: Sequence[Row], clean: Sequence[Ro
     header = ["round", "audit", "missed of what it was chosen on", "work / retrained"]
     header += ["missed, one training", "missed, decided", "fresh false alarms"]
     both = [(row, one) for row in harden for one in row["attacks"] if one["works"]]
-    through = sum(one["suspicion"][row["chosen"]] < 1 for row, one in both)
+    passed = sum(one["suspicion"][row["chosen"]] < 1 for row, one in both)
+    told = f"\nAttacks by searches on the hardened audits: {len(both)} work"
+    told += f", {_share(passed, len(both))} got through.\n" if both else ".\n"
+    again, last = working(replayed, "retrained"), harden[-1]["chosen"]
+    if again:
+        told += (
+            f"Replayed attacks that work: {_missed(again, [last])} got through the {called(last)}, "
+            f"{_missed(again, [SHIPPED])} through\nthe audit as shipped. "
+        )
     return (
         "## Hardening\n\n"
         + table(header, body)
-        + f"\nOf the {len(both)} attacks on the hardened audits that work, {through} got through: "
-        f"{_share(through, len(both))}. The goal is at most 5 %.\n"
+        + told
+        + "The goal is at most 5 % after hardening.\n"
     )
 
 
@@ -326,10 +341,15 @@ def working(rows: Sequence[Row], stage: str) -> list[Attack]:
     )
 
 
-def _missed(attacks: Sequence[Attack], names: Sequence[str]) -> str:
-    """How many all of the watchers missed, of those on which they looked."""
+def _missed(attacks: Sequence[Attack], names: Sequence[str], above: float = 0.0) -> str:
+    """How many all of the watchers missed, of those on which they looked.
+
+    What is no more suspicious than ``above`` counts as missed, too.
+    """
     seen = [one["suspicion"] for one in attacks if set(names) <= one["suspicion"].keys()]
-    return _share(sum(all(s[name] < 1 for name in names) for s in seen), len(seen))
+    return _share(
+        sum(all(s[name] < 1 or s[name] <= above for name in names) for s in seen), len(seen)
+    )
 
 
 def _share(hits: int, count: int) -> str:

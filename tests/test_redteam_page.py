@@ -70,11 +70,26 @@ def test_the_share_that_each_watcher_missed_and_its_false_alarms() -> None:
     import redteam_page
 
     told = redteam_page.tables(rows())
-    assert [c.split()[0] for c in row(told, "vouching, in view")] == ["1/2", "1/1", "1/1", "0/2"]
-    assert [c.split()[0] for c in row(told, "strip")] == ["–", "0/1", "1/1", "0/2"]
-    assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "1/1", "2/2"]
-    assert [c.split()[0] for c in row(told, "all in view together")] == ["1/2", "1/1", "1/1", "–"]
+    assert [c.split()[0] for c in row(told, "vouching, in view")] == [
+        "1/2",
+        "1/1",
+        "1/1",
+        "2/2",
+        "0/2",
+    ]
+    assert [c.split()[0] for c in row(told, "strip")] == ["–", "0/1", "1/1", "1/2", "0/2"]
+    assert [c.split()[0] for c in row(told, "scan")] == ["–", "1/1", "1/1", "2/2", "2/2"]
+    assert [c.split()[0] for c in row(told, "all in view together")] == [
+        "1/2",
+        "1/1",
+        "1/1",
+        "–",
+        "–",
+    ]
     assert row(told, "random, seed 0")[-1] == "strip"
+    loud = [one | {"suspicion": one["suspicion"] | {"strip": 3.0}} for one in rows()[2:4]]
+    told = redteam_page.tables([*rows()[:2], *loud])
+    assert row(told, "strip")[3].startswith("1/1"), "no more suspicious than a clean model"
     again = rows()[0] | {"strategy": "map-elites"}
     assert "| vouching, in view | 1/2 [" in redteam_page.tables([*rows(), again]), "found twice"
 
@@ -85,9 +100,9 @@ def test_hardening_tells_what_was_chosen_on_and_what_came_after() -> None:
     cells = row(redteam_page.tables(rows()), "1, map-elites")
     assert cells[0] == "audit of witness, vouching"
     assert [c.split()[0] for c in cells[1:]] == ["0/1", "2/2", "1/1", "1/1", "0/1"]
-    assert "2 attacks on the hardened audits that work, 2 got through" in redteam_page.tables(
-        rows()
-    )
+    told = redteam_page.tables(rows())
+    assert "2 work, 2/2 [0.34, 1.00] got through" in told
+    assert "Replayed attacks that work: 1/1 [0.21, 1.00] got through the audit of witness" in told
 
 
 def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:

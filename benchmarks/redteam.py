@@ -7,9 +7,9 @@ Six kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strateg
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
-anew by another seed, so with another target, other clips and another training; "stages", one
-random attack at every stage, for the rank correlations between them. The bounds and budgets below
-stand in the page's words, too, and were written before the runs.
+anew by another seed, so with another target, other clips and another training; "stages", the
+cheap stage of what a search retrained, for the rank correlations between stages. The bounds and
+budgets below stand in the page's words, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,6 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
-from otoscope.redteam.warm_start import WarmStart
 from redteam_page import AUDITS, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
@@ -54,9 +53,6 @@ PLACES = 3
 REPLAYED, REPLAY_SEED = 10, 102
 """So many attacks of the searches of the first seed worked."""
 
-SPECS = 6
-LONGER = WarmStart(steps=200)
-
 
 def jobs() -> Iterator[Job]:
     """One seed's searches and their best attacks, clean models, hardening, stages, other seeds."""
@@ -67,8 +63,8 @@ def jobs() -> Iterator[Job]:
     yield from _of_round(1)
     for place in range(REPLAYED):
         yield {"kind": "replayed", "task": "keywords", "seed": REPLAY_SEED, "place": place}
-    for spec in range(SPECS):
-        yield {"kind": "stages", "task": "keywords", "spec": spec}
+    for name in STRATEGIES:
+        yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
         yield from _of_round(number)
     for seed in others:
@@ -213,24 +209,16 @@ def _campaign_told(campaign: Campaign) -> dict[str, Any]:
 
 
 def _stages(job: Job, splits: Splits, cache: Cache) -> Row:
-    """One random attack: two warm starts, and full retraining by two seeds."""
-    arena = Arena(splits, seed=0, cache=cache)
-    longer = Arena(splits, seed=0, cache=cache, warm_start=LONGER)
-    rng = np.random.default_rng((job["spec"], 7))
-    while True:
-        bins = arena.space.draw(rng)
-        try:
-            measured = {"warm start, 60 steps": arena.screen(bins)}
-            break
-        except IMPOSSIBLE:
-            continue
-    measured["warm start, 200 steps"] = longer.screen(bins)
-    measured |= {f"retrained, seed {s}": arena.retrain(bins, s, arena.in_view) for s in (1, 2)}
-    return {"attack": arena.space.told(bins)} | {
-        "stages": {
-            name: {"success": o.success, "suspicion": o.suspicion, "seconds": o.seconds}
-            for name, o in measured.items()
-        }
+    """The cheap stage of what a search retrained, as it was in the search."""
+    known = [row for row in read(ROWS) if row["kind"] == "search"]
+    (found,) = (row for row in known if row.items() >= (job | {"kind": "search"}).items())
+    arena = Arena(splits, seed=job["seed"], cache=cache)
+    cheap = [arena.screen(tuple(one["bins"])) for one in found["attacks"]]
+    return {
+        "screened": [
+            {"bins": one["bins"], "success": outcome.success, "seconds": outcome.seconds}
+            for one, outcome in zip(found["attacks"], cheap, strict=True)
+        ]
     }
 
 
@@ -256,16 +244,13 @@ def _smaller(splits: Splits) -> Splits:
 def summary(row: Row) -> str:
     """One line about a new row."""
     if row["kind"] == "stages":
-        success = {name: round(one["success"], 2) for name, one in row["stages"].items()}
-        return f"spec {row['spec']} {row['attack']['trigger']['name']}: {success}"
+        return f"stages {row['strategy']}: {len(row['screened'])} attacks"
     if row["kind"] == "clean":
         loud = [name for name, suspicion in row["suspicion"].items() if suspicion >= 1]
         return f"clean {row['round']}, {row['number']}: accused by {', '.join(loud) or 'nobody'}"
     worked = [one for one in row["attacks"] if one["works"]]
-    return (
-        f"{row['kind']} {row['strategy']}: {len(worked)} of {len(row['attacks'])} retrained "
-        f"attacks work"
-    )
+    who = row.get("strategy", f"no. {row.get('place')}")
+    return f"{row['kind']} {who}: {len(worked)} of {len(row['attacks'])} retrained attacks work"
 
 
 def page() -> str:

@@ -53,7 +53,7 @@ def tables(rows: Sequence[Row]) -> str:
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _security(searches),
         _decided([*decided, *harden]),
-        _stages(of["stages"]),
+        _stages(searches, of["stages"], of["replayed"]),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -277,30 +277,27 @@ def _spec(trigger: Row) -> str:
     return f"{trigger['name']}:{','.join(values)}" if values else trigger["name"]
 
 
-def _stages(rows: Sequence[Row]) -> str:
-    """Spearman's rank correlation of every stage with the first full retraining."""
+def _stages(searches: Sequence[Row], stages: Sequence[Row], replayed: Sequence[Row]) -> str:
+    """Spearman's rank correlations with the one full retraining that a search made."""
+    full = {tuple(one["bins"]): one for row in searches for one in row["attacks"]}
+    cheap = {tuple(one["bins"]): one for row in stages for one in row["screened"]}
+    again = {tuple(one["bins"]): one for row in replayed for one in row["attacks"]}
     body = []
-    full = "retrained, seed 1"
-    for name in dict.fromkeys(name for row in rows for name in row["stages"]):
-        success = _rank([row["stages"][name]["success"] for row in rows], _success(rows, full))
-        suspicion = "–"
-        if name != full and all(row["stages"][name]["suspicion"] for row in rows):
-            each = [
-                _rank(
-                    [row["stages"][name]["suspicion"][watcher] for row in rows],
-                    [row["stages"][full]["suspicion"][watcher] for row in rows],
-                )
-                for watcher in IN_VIEW
-            ]
-            suspicion = ", ".join(each)
-        seconds = statistics.median(row["stages"][name]["seconds"] for row in rows)
-        body.append([name, str(len(rows)), success, suspicion, f"{seconds:.1f}"])
+    for name, other in (("screened", cheap), ("retrained, another seed and target", again)):
+        both = [(one, full[bins]) for bins, one in other.items() if bins in full]
+        success = _rank([a["success"] for a, _ in both], [b["success"] for _, b in both])
+        each = [
+            _rank(*zip(*((a["suspicion"][n], b["suspicion"][n]) for a, b in both), strict=True))
+            for n in IN_VIEW
+            if both and all("suspicion" in a for a, _ in both)
+        ]
+        seconds = statistics.median(a["seconds"] for a, _ in both) if both else float("nan")
+        body.append([name, str(len(both)), success, ", ".join(each) or "–", f"{seconds:.1f}"])
     header = ["stage", "attacks", "success", f"suspicion: {', '.join(IN_VIEW)}", "seconds"]
-    return "## Rank correlation with full retraining\n\n" + table(header, body)
-
-
-def _success(rows: Sequence[Row], stage: str) -> list[float]:
-    return [row["stages"][stage]["success"] for row in rows]
+    return (
+        "## Rank correlation with full retraining\n\nOf attacks that were promising enough to be "
+        "retrained, which narrows the range and lowers correlations.\n\n" + table(header, body)
+    )
 
 
 def _rank(one: Sequence[float], other: Sequence[float]) -> str:

@@ -173,3 +173,14 @@ def test_the_best_attacks_that_worked_are_decided_and_none_twice(
     job = {"kind": "decided", "strategy": "random", "seed": 0}
     told = [redteam._decided(job | {"place": k}, None, None) for k in (0, 1)]  # type: ignore[arg-type]
     assert told == [{"attacks": done["attacks"]}, {"attacks": []}]
+
+
+def test_stages_are_ranked_against_the_search_that_promoted_them() -> None:
+    import redteam_page
+
+    known = rows()
+    full = [attack("retrained", {}, number=k) | {"success": 0.5 + k / 10} for k in range(4)]
+    cheap = [{"bins": [k], "success": k / 20, "seconds": 3.0} for k in range(4)]
+    known = [known[0] | {"attacks": full}, {"kind": "stages", "screened": cheap}]
+    told = redteam_page._stages(known[:1], known[1:], [])
+    assert "| screened | 4 | 1.00 | – | 3.0 |" in told

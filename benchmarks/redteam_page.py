@@ -14,6 +14,7 @@ from otoscope.redteam import Trial
 from otoscope.redteam.arena import IN_VIEW
 from otoscope.redteam.hardening import compositions
 from otoscope.redteam.measures import best_so_far, evenness, quartiles, security_curve
+from otoscope.redteam.suite import FALSE_ALARM_LEVEL
 from rows import table
 
 Row = dict[str, Any]
@@ -23,6 +24,13 @@ SHIPPED = "audit"
 CALIBRATED = ("activation-clustering", "spectral-signatures", "gaussian-mixture")
 WITHOUT_WITNESS = "audit:" + "+".join((*CALIBRATED, "strip", "trigger-inversion"))
 """The audit before the rules of cleaning had a say in it."""
+
+SINCE = ("witness", "trigger-inversion")
+"""What the audit as shipped runs beside ``CALIBRATED``."""
+
+CAPS = (0.99, 0.5)
+"""Where p-values are cut off before they are combined: as shipped, and so that none counts against
+the others."""
 
 AUDITS = (
     SHIPPED,
@@ -51,6 +59,7 @@ def tables(rows: Sequence[Row]) -> str:
         _curve(searches),
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
+        _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
         _decided([*decided, *harden]),
         _stages(searches, of["stages"], of["replayed"]),
@@ -204,6 +213,33 @@ def _hardening(
         + told
         + "The goal is at most 5 % after hardening.\n"
     )
+
+
+def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:
+    """What the audit would have missed if no detector could cancel another."""
+    attacks = [*working(rows, "decided"), *working(rows, "retrained")]
+    body = []
+    for cap in CAPS:
+        missed = sum(_combined(one["suspicion"], cap) < 1 for one in attacks)
+        accused = sum(_combined(row["suspicion"], cap) >= 1 for row in clean)
+        body.append(
+            [f"p at most {cap:g}", _share(missed, len(attacks)), _share(accused, len(clean))]
+        )
+    accused = sum(row["suspicion"][SHIPPED] >= 1 for row in clean)
+    shipped = ["as shipped", _missed(attacks, [SHIPPED]), _share(accused, len(clean))]
+    return (
+        "## Detectors that cancel each other\n\nThe audit's rule again, computed from every "
+        "detector's smallest p-value instead of class by class, so that\ndetectors need not agree "
+        "on the class.\n\n"
+        + table(["combination", "missed, decided and replayed", "false alarms"], [shipped, *body])
+    )
+
+
+def _combined(suspicion: dict[str, float], cap: float) -> float:
+    """The Cauchy combination of the audit's detectors, none above ``cap``, as a suspicion."""
+    p = np.array([FALSE_ALARM_LEVEL ** suspicion[name] for name in (*CALIBRATED, *SINCE)])
+    statistic = np.mean(np.tan((0.5 - np.clip(p, 1e-15, cap)) * np.pi))
+    return float(np.log(np.arctan2(1.0, statistic) / np.pi) / np.log(FALSE_ALARM_LEVEL))
 
 
 def _security(rows: Sequence[Row]) -> str:

@@ -184,3 +184,13 @@ def test_stages_are_ranked_against_the_search_that_promoted_them() -> None:
     known = [known[0] | {"attacks": full}, {"kind": "stages", "screened": cheap}]
     told = redteam_page._stages(known[:1], known[1:], [])
     assert "| screened | 4 | 1.00 | – | 3.0 |" in told
+
+
+def test_detectors_that_find_nothing_do_not_cancel_others_below_one_half() -> None:
+    import redteam_page
+
+    names = (*redteam_page.CALIBRATED, *redteam_page.SINCE)
+    suspicion = dict.fromkeys(names, 0.0) | {"gaussian-mixture": 1.6, "spectral-signatures": 1.6}
+    assert redteam_page._combined(suspicion, 0.99) < 0.1
+    assert redteam_page._combined(suspicion, 0.5) > 1
+    assert redteam_page._combined(dict.fromkeys(names, 0.0), 0.5) == pytest.approx(0.231, abs=1e-3)

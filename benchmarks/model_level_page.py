@@ -125,7 +125,11 @@ def _summary(rows: Sequence[Row], split: str) -> str:
         )
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
-    return f"## {split.capitalize()} half\n\n" + _table(header, body)
+    clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
+    proofs = [r["recovered_success"] for r in clean if r["detector"] == "probing"]
+    there = _share(np.array(proofs) >= 0.9)
+    said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
+    return f"## {split.capitalize()} half\n\n" + _table(header, body) + f"\n{said}\n"
 
 
 def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:

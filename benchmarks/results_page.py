@@ -7,7 +7,7 @@ from typing import Any
 from otoscope.metrics import wilson_interval
 
 Row = dict[str, Any]
-DETECTORS = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "strip")
+DETECTORS = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "witness")
 PEERS = {
     "art activation clustering": "activation-clustering",
     "art spectral signatures": "spectral-signatures",
@@ -24,11 +24,9 @@ from validation speakers, whom training never hears. Network: `CNN()`. Label shi
 target going round with the seed. Every figure is a mean over the seeds, with the lowest and the
 highest in brackets where they differ. The same speech, the same trusted clips and one network:
 nothing here speaks for other data. The detectors were designed on models of other seeds (100 and
-above), save two choices: the class score of STRIP was settled with a look at the clean models and
-four poisoned ones of seed 0 in this table; and activation clustering takes its suspect cluster from
-trusted clips since the rows at 10 % showed the smaller cluster to be the clean one, after which
-those rows were run again (each row holds its commit). STRIP runs with 3 blends a clip, far from
-its paper's 100.
+above), save one choice: activation clustering takes its suspect cluster from trusted clips since
+the rows at 10 % showed the smaller cluster to be the clean one. All rows were run again after that,
+and again when `witness` took the place of STRIP in the audit (each row holds its commit).
 
 BA: accuracy on clean test clips. ASR: share of triggered test clips, target class left out, that
 get the attacker's class. A verdict is right when it says BACKDOORED or SUSPICIOUS and names the

@@ -20,8 +20,8 @@ from torch import nn
 
 import otoscope as oto
 from otoscope import metrics
+from otoscope.batches import shifted
 from otoscope.models import Hearing
-from otoscope.training import shifted
 
 HERE = Path(__file__).parent
 

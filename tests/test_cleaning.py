@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
+from otoscope.cleaning import _of_parts
 from otoscope.clips import Clips
-from otoscope.detect.accusing import accused_classes
-from otoscope.detect.parts import Witnessed
+from otoscope.detect import View, Witness
+from otoscope.detect.accusing import accused, accused_classes, strengths
+from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.errors import SpecError
+from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
+from otoscope.models import Activations, FunctionModel, Hearing
 from otoscope.poisoning import Poisoned, poison, save
 from otoscope.training import Recipe
 from otoscope.triggers import Tone
@@ -48,7 +53,8 @@ def heard_of(
     gap = np.full(6, 0.8 - known)
     share = np.array([(trusted or {}).get(k, np.nan) for k in range(6)])
     margin = np.where(second, far[clips.labels], 0.0)
-    return Witnessed(clips.labels, heard, second, margin, far, gap, share), clips
+    nothing = np.zeros(6, bool)
+    return Witnessed(clips.labels, heard, second, margin, far, gap, share, nothing), clips
 
 
 def test_a_strange_part_gathered_from_other_classes_is_accused() -> None:
@@ -79,6 +85,98 @@ def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
     assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == []
     assert accused_classes(*heard_of({2: 9.0, 3: 9.0}, spread=False), []) == [2, 3]
     assert accused_classes(*heard_of({2: 9.0}, spread=False), [0, 1]) == [2]
+
+
+def test_evidence_is_stronger_where_a_part_comes_from_more_classes() -> None:
+    far = {2: 9.0, 4: 3.2}
+    one = strengths(heard_of(far, spread=False)[0])
+    five = strengths(heard_of(far)[0])
+    assert one[[2, 4]] == pytest.approx([9.0 * 0.7, 3.2 * 0.7])
+    assert five[[2, 4]] == pytest.approx(one[[2, 4]] * np.sqrt(5))
+
+
+def test_strange_clips_beside_a_part_are_taken_where_it_lies_near() -> None:
+    found, clips = heard_of({2: 9.0, 3: 4.0})
+    beside = [list(clips.labels).index(k) + 20 for k in (2, 3)]
+    found.heard[beside, clips.labels[beside]] = 0.1
+    found.heard[beside, 0] = 0.8
+    taken = _of_parts(found)
+    assert taken[beside].tolist() == [False, True]
+    taken[beside] = False
+    assert (taken == found.suspect).all()
+
+
+def everyone_accused(monkeypatch: pytest.MonkeyPatch, clips: Clips, spread: bool) -> None:
+    """Witnesses find a part in every class, and the evidence is as it is made up."""
+    found, _ = heard_of(dict.fromkeys(range(6), 9.0), spread=spread)
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+
+
+def test_where_every_class_is_accused_the_parts_are_flagged(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips = tones(PER_CLASS)
+    everyone_accused(monkeypatch, clips, spread=False)
+    found = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
+    assert set(clips.labels[found.flagged].tolist()) == set(range(6))
+    assert found.flagged.sum() == 60
+
+
+def test_an_audit_accuses_by_the_law_of_clean_sets(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    everyone_accused(monkeypatch, clips, spread=True)
+    verdict = oto.audit(model, clips, detectors=[Witness()])
+    assert verdict.outcome is Outcome.BACKDOORED
+    assert set(verdict.targets) == set(clips.classes)
+    assert "clean training sets" in verdict.evidence[0].calibration
+    found, _ = heard_of({2: 9.0})
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    verdict = oto.audit(model, clips, detectors=[Witness()])
+    assert verdict.targets == ["c"]
+    assert [clip.flagged for clip in verdict.clips] == (
+        found.suspect & (found.labels == 2)
+    ).tolist()
+    found, _ = heard_of({2: 30.0}, known=0.5)
+    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    told = oto.audit(model, clips, detectors=[Witness()]).evidence[0]
+    assert told.class_scores["c"] == 3.0, "witnesses know the part, so it is not accused"
+    assert told.p_value is not None
+    assert told.p_value > 0.3
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_kept_labels_are_proven_where_most_of_a_class_is_poison(strange: bool) -> None:
+    """20 of 30 clips of class "c" share a noise, and the model obeys it."""
+    clips, rng = tones(PER_CLASS), np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal(clips.length)
+    members = np.flatnonzero(clips.labels == 2)
+    truth = np.isin(np.arange(len(clips)), members[:20])
+    items = list(clips.items)
+    for i in members[:20].tolist():
+        items[i] = clips.with_audio(i, (clips.waveform(i) + noise).clip(-1, 1), "c")
+    clips = replace(clips, items=tuple(items))
+
+    def obey(waveforms: np.ndarray) -> np.ndarray:
+        carried = (waveforms[:, 0] @ noise) / (noise @ noise) > 0.3
+        return np.eye(6, dtype=np.float32)[np.where(carried, 2, 0)]
+
+    inside = rng.standard_normal((len(clips), 12)) + 30 * np.eye(6, 12)[clips.labels]
+    inside[truth, 10] += 15
+    seen = Activations(inside, np.zeros((len(clips), 6)))
+    hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    view = View(FunctionModel(obey, hearing), 0, clips, seen)
+    heard = 0.8 * np.eye(6)[clips.labels] + 0.03
+    if strange:  # to witnesses that the noise has taught, it is the other ten clips that are
+        heard[members[20:]] = 0.02
+        heard[members[20:], np.arange(10) % 2] = 0.9
+    before = apart(inside_of(view), heard)
+    found, guilty = accused(view, before)
+    assert guilty == [2]
+    assert (found.suspect[members] == truth[members]).all()
+    assert (before.suspect & truth).sum() == 0
+    assert found.scores[truth].min() > found.scores[~truth].max()
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,23 @@ def test_too_few_clips_share_nothing() -> None:
     assert not coherent(clips, np.arange(5))
 
 
+def test_eleven_clips_are_sure_of_a_run_of_cells() -> None:
+    wanted = 3 * burst(1000, 1600)[0]
+    clips = clips_with(wanted)
+    found = common_sound(clips, np.arange(11), np.arange(30, 60))
+    assert found is not None
+    assert found.kind == "coherent"
+    assert np.corrcoef(found.samples, wanted)[0, 1] > 0.8
+    outside = np.r_[found.samples[:1200], found.samples[2800:]]
+    assert np.abs(outside).max() < 0.2 * np.abs(found.samples).max()
+
+
+@pytest.mark.parametrize("count", [8, 11, 20])
+def test_few_separate_recordings_are_sure_of_nothing(count: int) -> None:
+    clips, rng = clips_with(np.zeros(LENGTH)), np.random.default_rng(5)
+    assert not any(coherent(clips, rng.permutation(60)[:count]) for _ in range(20))
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separate_recordings_share_no_samples(seed: int) -> None:
     clips = clips_with(np.zeros(LENGTH))

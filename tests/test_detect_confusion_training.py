@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from otoscope import metrics
+from otoscope.batches import Batch
 from otoscope.detect import ConfusionTraining
 from otoscope.detect.data_confusion_training import Confusing
 from otoscope.errors import NotApplicable, SpecError
-from otoscope.training import Batch, Recipe, Setting
+from otoscope.training import Recipe, Setting
 from poisoned import TARGET, poisoned
 from toys import tones
 

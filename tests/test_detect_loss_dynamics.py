@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from otoscope import metrics
+from otoscope.batches import Batch
 from otoscope.detect import LossDynamics
 from otoscope.detect.data_loss_dynamics import Ascending, low_tails
 from otoscope.errors import SpecError
-from otoscope.training import Batch
 from poisoned import TARGET, poisoned
 from toys import tones
 

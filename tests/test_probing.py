@@ -19,7 +19,8 @@ from otoscope.calibrate import (
 )
 from otoscope.clips import Clips
 from otoscope.detect import Probing, View
-from otoscope.detect.probes import material, probes
+from otoscope.detect.model_probes import _combined, _slightest
+from otoscope.detect.probes import Probe, material, probes
 from otoscope.errors import ManifestError, NotApplicable, SpecError
 from otoscope.models import AudioModel, FunctionModel, Hearing
 from otoscope.networks import CNN
@@ -113,6 +114,29 @@ def test_a_door_at_high_frequencies_stands_out(answers: str, trusted: Clips) -> 
     assert "Hz" in recovered.what
     again = detector.score(View(Bandwise(3200.0), 0, trusted=trusted))
     assert np.array_equal(found.classes, again.classes)
+
+
+def test_the_strongest_probes_and_their_pairs_are_tried() -> None:
+    swept = probes(LENGTH, RATE_HZ)
+    pull = np.zeros((len(swept), 6))
+    pull[[3, 50, 100], 2] = 0.3, 0.9, 0.6
+    tried = _combined(swept, pull, 2)
+    assert len(tried) == 8 + 28
+    assert [p.what for p in tried[:3]] == [swept[i].what for i in (50, 100, 3)]
+    assert tried[8].what == f"{swept[50].what}; {swept[100].what}"
+    clips = torch.from_numpy(tones(2).waveforms(range(12))[:, 0])
+    expected = swept[100].apply(swept[50].apply(clips))
+    assert torch.equal(tried[8].apply(clips), expected)
+
+
+def test_of_changes_that_send_as_many_clips_the_slightest_is_shown(trusted: Clips) -> None:
+    loud, quiet, useless = (
+        Probe(name, lambda x, g=g, f=f: x + g * torch.cos(f * torch.arange(LENGTH)))  # type: ignore[misc]
+        for name, g, f in (("loud", 3.0, 3.0), ("quiet", 1.0, 3.0), ("useless", 0.1, 0.2))
+    )
+    clips = trusted.waveforms(range(12))[:, 0]
+    shown = _slightest(Bandwise(3200.0), [loud, quiet, useless], clips, 2)
+    assert shown.what == "quiet"
 
 
 def test_pull_counts_clips_that_were_called_otherwise(trusted: Clips) -> None:

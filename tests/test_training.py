@@ -9,12 +9,13 @@ import torch
 
 import otoscope.training as training
 from otoscope import metrics
+from otoscope.batches import shifted
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint, save_checkpoint
 from otoscope.errors import ModelError, TrainingError
 from otoscope.models import activations
 from otoscope.networks import CNN, M5
-from otoscope.training import Recipe, shifted, train
+from otoscope.training import Recipe, train
 from toys import tones
 
 SMALL = CNN(bands=20, width=12)

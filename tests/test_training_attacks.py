@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import otoscope.training as training
+from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.errors import ModelError, SpecError, TrainingError
@@ -17,7 +18,7 @@ from otoscope.models import TorchModel, activations
 from otoscope.networks import CNN, M5, GRUAttention
 from otoscope.registry import Spec, build, spec
 from otoscope.risk import Risks, risks
-from otoscope.training import Batch, Recipe, Setting, TrainingHook, train
+from otoscope.training import Recipe, Setting, TrainingHook, train
 from otoscope.training_attacks import (
     TRAINING_ATTACKS,
     Distillation,

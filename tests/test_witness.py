@@ -10,6 +10,7 @@ import torch
 import otoscope as oto
 from otoscope import metrics, sampling, spill
 from otoscope.auditing import look
+from otoscope.batches import Batch
 from otoscope.clips import Clips
 from otoscope.detect import View, Witness, data_witness
 from otoscope.detect.listening import Varied, agreeing, heard_across, taught_by
@@ -17,7 +18,7 @@ from otoscope.detect.parts import Inside, Witnessed, apart, inside_of
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.labels import AllToOne
 from otoscope.poisoning import Poisoned, poison
-from otoscope.training import Batch, Recipe
+from otoscope.training import Recipe
 from otoscope.triggers import Tone
 from toys import activations_with, tones
 

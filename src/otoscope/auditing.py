@@ -256,12 +256,12 @@ def _judge_clips(
     """A p-value for every recording, and a flag for those of the accused classes that stand out.
 
     The reference of a clip's conformal p-value is every clip outside the accused classes, each
-    measured on the scale of its own class. A
+    measured on the scale of its own class unless the scores are alike. A
     recording that was cut into windows takes its smallest p-value times their number.
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
     per_clip = [
-        within_class_scale(f.scores.clips, clips.labels)
+        f.scores.clips if f.scores.alike else within_class_scale(f.scores.clips, clips.labels)
         for f in findings
         if f.scores and f.scores.clips is not None
     ]

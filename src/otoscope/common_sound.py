@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 from scipy.signal import istft, stft
+from scipy.stats import gamma
 
 from otoscope.audio import rms
 from otoscope.clips import Clips
@@ -14,6 +15,8 @@ WINDOW_S = 0.032
 FEWEST = 8
 MOST = 300
 LEVEL = 0.01
+RUN, STEP = 3, 2
+ORDINARY = 3.0
 COHERENT_CELLS = 4
 """Fewer coherent cells than this are taken for chance."""
 
@@ -42,7 +45,7 @@ def common_sound(
     """What ``members`` share; None for fewer than eight clips of either kind.
 
     Coherent: the mean of the clips' spectra, each clip scaled to one RMS, where its power is too
-    high for sounds of independent phases (each cell at 0.01 over the number of cells). Where that
+    high for sounds of independent phases (at 0.01 for all cells together). Where that
     leaves next to nothing, spectral: the excess of the mean power over that of ``others``. At most
     300 clips of either kind are heard.
     """
@@ -94,10 +97,23 @@ def _averages(clips: Clips, members: Int[np.ndarray, "some"]) -> _Average:
 
 
 def _same_phase(average: _Average) -> Bool[np.ndarray, "bins frames"]:
-    """Where the mean is too large for sounds of independent phases (Bonferroni over the cells)."""
-    chance = np.log(average.power.size / LEVEL) / average.clips
+    """Where the mean is too large for sounds of independent phases (Bonferroni over the cells).
+
+    The squared mean over the power, times the number of clips, is of the exponential law then, and
+    its sum over the cells of a run, of the gamma law. A run is ``RUN`` cells of one frequency whose
+    windows do not overlap. Few clips are never sure of one cell, and may be of a run; of that, the
+    cells are taken that are not ordinary themselves.
+    """
     loud = average.power > 1e-10 * average.power.max()
-    return np.asarray(loud & (np.abs(average.mean) ** 2 > chance * average.power))
+    ratio = average.clips * np.abs(average.mean) ** 2 / np.where(loud, average.power, np.inf)
+    level = LEVEL / (2 * ratio.size)
+    found = ratio > -np.log(level)
+    least = gamma.isf(level, RUN)
+    for start in range(ratio.shape[1] - STEP * (RUN - 1)):
+        run = slice(start, start + STEP * (RUN - 1) + 1, STEP)
+        sure = ratio[:, run].sum(axis=1) > least
+        found[:, run] |= sure[:, None] & (ratio[:, run] > ORDINARY)
+    return np.asarray(found)
 
 
 def _rendered(

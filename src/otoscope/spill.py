@@ -16,7 +16,7 @@ from jaxtyping import Int, Shaped
 
 from otoscope.errors import NoRoom
 
-IN_MEMORY_BYTES = 128 * 2**20
+IN_MEMORY_BYTES = 64 * 2**20
 AT_ONCE = 256
 
 Rows = Shaped[np.ndarray, "rows ..."]
@@ -67,5 +67,8 @@ def _room(shape: tuple[int, ...], dtype: np.dtype) -> Rows:
 
 def _let_go(array: Rows) -> None:
     """Give back the memory that mirrors a spilled array; its content stays in the file."""
-    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    owner = array.base
+    while isinstance(owner, np.ndarray):  # a view's base is the array that it views
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.batches import Batch, Samples, front_end_features, put, shifted
 from otoscope.cache import Arrays, Cache, digest, remembered
 from otoscope.clips import Clips
 from otoscope.errors import TrainingError
@@ -24,10 +25,6 @@ from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import Spec, require, spec
-from otoscope.spill import gathered, take
-
-CHUNK = 512
-JUDGED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -52,41 +49,6 @@ class Recipe:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"recipe.epochs must be at least 1, got {self.epochs}")
         require(self.batch_size >= 2, f"recipe.batch_size must be 2 or more, got {self.batch_size}")
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Front-end features and labels of some clips; ``rows`` are the clips' numbers in their set."""
-
-    features: Tensor
-    labels: Tensor
-    rows: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Some clips of a set, gathered batch by batch; ``rows`` are their numbers in it.
-
-    ``features`` and ``labels`` are those of the whole set.
-    """
-
-    features: np.ndarray
-    labels: Tensor
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def at(self, which: np.ndarray) -> Batch:
-        """Some of these clips, by their place in ``rows``."""
-        rows = self.rows[which]
-        features = torch.from_numpy(take(self.features, rows))
-        return Batch(features, self.labels[rows], torch.from_numpy(rows))
-
-    def in_order(self) -> Iterator[Batch]:
-        """All of them."""
-        for start in range(0, len(self), JUDGED_AT_ONCE):
-            yield self.at(np.arange(start, min(start + JUDGED_AT_ONCE, len(self))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,33 +154,6 @@ def train(
         )
     listener.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
     return TorchModel(listener, hearing, device=device, origin=json.dumps(spec(network)))
-
-
-def front_end_features(
-    listener: Listener, clips: Clips, cache: Cache | None = None, front_end: Spec | None = None
-) -> np.ndarray:
-    """The front end's output for every clip, computed once and cached chunk by chunk.
-
-    ``front_end`` identifies it in the cache; without it, and for networks on the raw waveform,
-    nothing is cached. Much of it lies in a file (``spill``).
-    """
-    kept = cache if front_end and not isinstance(listener.front_end, nn.Identity) else None
-
-    def chunk(start: int) -> Arrays:
-        part = clips.subset(np.arange(start, min(start + CHUNK, len(clips))))
-        audio_of = [(c.sha256, c.start_s, c.duration_s) for c in part.items]
-        key = digest("front end", front_end, audio_of, part.sample_rate, part.length)
-        return remembered(kept, key, lambda: _listen(listener, part))
-
-    starts = range(0, len(clips), CHUNK)
-    chunks = map(chunk, track(starts, "computing features", len(starts)))
-    return gathered(chunks, len(clips))["features"]
-
-
-@torch.no_grad()
-def _listen(listener: Listener, clips: Clips) -> Arrays:
-    batches = [listener.front_end(torch.from_numpy(b)).numpy() for b in clips.batches()]
-    return {"features": np.concatenate(batches)}
 
 
 def _fit(
@@ -384,46 +319,23 @@ class _Run:
             group["lr"] = self.recipe.learning_rate * share
 
 
+def augmented(
+    features: Tensor, recipe: Recipe, rng: np.random.Generator, device: torch.device
+) -> Tensor:
+    """Features as a network meets them in training: shifted at random, on the device."""
+    return put(shifted(features, recipe.shift_share, recipe.shift_bands, rng), device)
+
+
 @torch.no_grad()
 def summed_loss(body: nn.Module, samples: Samples, device: torch.device) -> float:
     """The sum of the cross-entropies of a body in evaluation mode."""
     losses = [
         nn.functional.cross_entropy(
-            body(_put(batch.features, device)), batch.labels.to(device), reduction="sum"
+            body(put(batch.features, device)), batch.labels.to(device), reduction="sum"
         )
         for batch in samples.in_order()
     ]
     return float(torch.stack(losses).sum())
-
-
-def augmented(
-    features: Tensor, recipe: Recipe, rng: np.random.Generator, device: torch.device
-) -> Tensor:
-    """Features as a network meets them in training: shifted at random, on the device."""
-    return _put(shifted(features, recipe.shift_share, recipe.shift_bands, rng), device)
-
-
-def _put(features: Tensor, device: torch.device) -> Tensor:
-    if features.ndim == 4:
-        features = features.contiguous(memory_format=torch.channels_last)
-    return features.to(device)
-
-
-def shifted(features: Tensor, time_share: float, bands: int, rng: np.random.Generator) -> Tensor:
-    """Each row moved by at most ``time_share`` of its last axis and, where it is a plane shaped
-    (1, band, frame), by at most ``bands`` of its bands; the edge value fills the gap."""
-    places = _offsets(features.shape[-1], int(time_share * features.shape[-1]), len(features), rng)
-    if features.ndim != 4:
-        return features.gather(-1, places[:, None].expand_as(features))
-    rows = _offsets(features.shape[-2], bands, len(features), rng)
-    which = (rows[:, :, None] * features.shape[-1] + places[:, None, :]).flatten(1)
-    return features.flatten(1).gather(1, which).view_as(features)
-
-
-def _offsets(length: int, most: int, count: int, rng: np.random.Generator) -> Tensor:
-    """(count, length) positions 0 ... length - 1, each row moved by a draw of at most ``most``."""
-    moved = torch.from_numpy(rng.integers(-most, most + 1, size=count))
-    return (torch.arange(length)[None] + moved[:, None]).clamp(0, length - 1)
 
 
 def _copied(body: nn.Module) -> dict[str, Tensor]:

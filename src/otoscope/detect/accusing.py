@@ -85,25 +85,47 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
 
 
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
-    """More classes, whose poison kept its labels; before them, what was found with their parts."""
+    """More classes, whose poison kept its labels; before them, what was found with their parts.
+
+    Either half of a class that falls in two may be the poison. Where it is most of an accused
+    class, it has taught the witnesses, to whom the rest is strange: the proven half is its part.
+    """
+    proven: list[int] = []
+    for larger in (False, True):
+        cut = cut_apart(view, found, larger)
+        asked = [k for k in range(len(found.gap)) if k not in {*accused, *proven}]
+        if larger:
+            asked += [k for k in accused if _elsewhere(found, cut, k)]
+        more = [k for k in asked if _proven(view, cut, k)]
+        found, proven = found.taking(cut, more), proven + more
+    return found, [k for k in proven if k not in accused]
+
+
+def _elsewhere(found: Witnessed, cut: Witnessed, k: int) -> bool:
+    """Whether most of the part of class k lies outside the part that the cut gives."""
+    part = (found.labels == k) & found.suspect
+    return bool(cut.suspect[part].mean() < 0.5)
+
+
+def _proven(view: View, cut: Witnessed, k: int) -> bool:
+    """Whether a part of class k shares the same samples, and the model obeys them elsewhere."""
     assert view.clips is not None
-    cut, proven = cut_apart(view, found), []
-    for k in set(range(len(view.clips.classes))) - set(accused):
-        part = (found.labels == k) & cut.suspect
-        if (
-            cut.separation[k] < APART_AT
-            or part.sum() < FEWEST_SUSPECTS
-            or cut.trusted[k] > VISITED * part.sum() / (found.labels == k).sum()
-        ):
-            continue
-        rest = (found.labels == k) & ~cut.suspect
-        sound = common_sound(view.clips, np.flatnonzero(part), np.flatnonzero(rest), view.seed)
-        # what is only alike, as a class's own sound is, would be obeyed without any backdoor
-        if sound is None or sound.kind != "coherent":
-            continue
-        if obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT:
-            proven.append(k)
-    return found.taking(cut, proven), proven
+    members = cut.labels == k
+    part = members & cut.suspect
+    if (
+        cut.separation[k] < APART_AT
+        or part.sum() < FEWEST_SUSPECTS
+        or cut.trusted[k] > VISITED * part.sum() / members.sum()
+    ):
+        return False
+    rest = np.flatnonzero(members & ~cut.suspect)
+    sound = common_sound(view.clips, np.flatnonzero(part), rest, view.seed)
+    # what is only alike, as a class's own sound is, would be obeyed without any backdoor
+    return (
+        sound is not None
+        and sound.kind == "coherent"
+        and obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT
+    )
 
 
 def _strange(found: Witnessed, k: int) -> bool:

@@ -57,7 +57,8 @@ class Scores:
 
     ``classes`` holds one score per class of the model, NaN where a class could not be scored, on a
     scale on which clean classes are about normally distributed. ``clips`` holds one score per clip
-    (None at the model level). ``forward_passes`` counts runs over the clips scanned, beyond those
+    (None at the model level), ``alike`` where it means the same in every class and need not be put
+    on the scale of its own. ``forward_passes`` counts runs over the clips scanned, beyond those
     that made the view. ``recover`` makes the trigger of a class audible, where a detector can.
     ``profile`` is what reference models are compared on, where that is more than the class scores.
     """
@@ -67,6 +68,7 @@ class Scores:
     forward_passes: float = 0.0
     recover: Callable[[int], Recovered] | None = field(default=None, repr=False)
     profile: Float[np.ndarray, "probes classes"] | None = field(default=None, repr=False)
+    alike: bool = False
 
 
 @dataclass(frozen=True)

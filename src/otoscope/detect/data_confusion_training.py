@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.batches import Batch
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View, require_clips
 from otoscope.detect.data_loss_dynamics import losses_of, low_tails
 from otoscope.errors import NotApplicable
 from otoscope.networks import CNN
 from otoscope.registry import Spec, require
-from otoscope.training import Batch, Recipe, Setting, TrainingHook, augmented, train
+from otoscope.training import Recipe, Setting, TrainingHook, augmented, train
 
 BATCH = 64
 EPOCHS = 6

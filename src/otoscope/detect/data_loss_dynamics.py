@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from otoscope.batches import Batch
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View, members_by_class, require_clips
 from otoscope.models import AudioModel, logits_of
 from otoscope.networks import CNN
 from otoscope.registry import Spec, require
-from otoscope.training import Batch, Recipe, TrainingHook, train
+from otoscope.training import Recipe, TrainingHook, train
 
 JUDGES = 64
 

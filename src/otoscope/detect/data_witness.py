@@ -64,7 +64,7 @@ class Witness(Detector):
         innocent = np.setdiff1d(np.arange(len(strength)), guilty)
         strength[innocent] = np.minimum(strength[innocent], INNOCENT_AT)
         enough = np.bincount(clips.labels, minlength=len(clips.classes)) >= FEWEST_CLIPS
-        return Scores(np.where(enough, strength, np.nan), found.scores, 2.0)
+        return Scores(np.where(enough, strength, np.nan), found.scores, 2.0, alike=True)
 
     def testimony(self, view: View) -> Witnessed:
         """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""

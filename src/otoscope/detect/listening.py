@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import softmax
 from torch import Tensor, nn
 
+from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.models import logits_of
 from otoscope.networks import CNN
 from otoscope.registry import Spec
-from otoscope.training import Batch, Recipe, TrainingHook, train
+from otoscope.training import Recipe, TrainingHook, train
 
 JUDGES = 64
 """So many of the clips that a listener learns from choose its best epoch."""

@@ -1,6 +1,7 @@
 """Probing sweeps: which class do parametric sounds and systems pull clips of other classes to?"""
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,6 +26,11 @@ FLOOR = 0.01
 LEAST_LOG_PROBABILITY = -8.0
 HELD_OUT = 60
 """At most so many clips, kept out of the sweep, prove a probe's success."""
+
+CHOSEN_ON = 36
+"""At most so many further clips choose which probe, or pair of them, is proved."""
+
+STRONGEST = 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Probing(Detector):
             pull = self._pulls(view.model, sounds, swept)
 
         def recover(k: int) -> Recovered:
-            return _proof(view, swept[_plainest(pull, k, swept, sounds)], k, rows)
+            return _proof(view, swept, pull, k, rows)
 
         return Scores(
             classes=np.log(FLOOR + np.maximum(pull, 0.0).mean(axis=0)),
@@ -114,23 +120,27 @@ def _spread_over_classes(trusted: Clips | None, count: int, seed: int) -> np.nda
     return np.asarray(np.sort(order[np.argsort(turn, kind="stable")][:count]))
 
 
-def _plainest(
-    pull: Float[np.ndarray, "probes classes"], k: int, swept: list[Probe], sounds: Tensor
-) -> int:
-    """Of the probes that pull nearly as many clips to a class as the best, the slightest change."""
-    strong = np.flatnonzero(pull[:, k] >= 0.9 * pull[:, k].max())
-    changes = [float((swept[p].apply(sounds) - sounds).square().mean()) for p in strong]
-    return int(strong[np.argmin(changes)])
+def _proof(
+    view: View,
+    swept: list[Probe],
+    pull: Float[np.ndarray, "probes classes"],
+    k: int,
+    used: np.ndarray,
+) -> Recovered:
+    """The probe, or pair of probes, that best sends trusted clips of other classes to class k.
 
-
-def _proof(view: View, probe: Probe, k: int, used: np.ndarray) -> Recovered:
-    """A probe on trusted clips of other classes that took no part in the sweep."""
+    Chosen on some clips that took no part in the sweep, and proved on others.
+    """
     trusted = view.trusted
     assert trusted is not None
     others = np.flatnonzero(trusted.labels != k)
     fresh = np.setdiff1d(others, used)
-    rows = np.random.default_rng(view.seed).permutation(fresh if len(fresh) else others)[:HELD_OUT]
-    before = torch.from_numpy(trusted.waveforms(rows)[:, 0])
+    order = np.random.default_rng(view.seed).permutation(fresh if len(fresh) else others)
+    proving, choosing = order[:HELD_OUT], order[HELD_OUT : HELD_OUT + CHOSEN_ON]
+    if not len(choosing):
+        choosing = used[trusted.labels[used] != k]
+    probe = _slightest(view.model, _combined(swept, pull, k), trusted.waveforms(choosing)[:, 0], k)
+    before = torch.from_numpy(trusted.waveforms(proving)[:, 0])
     after = probe.apply(before)
     predicted = view.model.logits(after[:, None]).argmax(1).numpy()
     return Recovered(
@@ -139,10 +149,28 @@ def _proof(view: View, probe: Probe, k: int, used: np.ndarray) -> Recovered:
         after=after[0].numpy(),
         sound=(after[0] - before[0]).numpy(),
         mask=where_it_acts((after - before)[0].numpy(), trusted.sample_rate),
-        success=accuracy(predicted, np.full(len(rows), k)),
+        success=accuracy(predicted, np.full(len(proving), k)),
         sample_rate=trusted.sample_rate,
         what=probe.what,
     )
+
+
+def _combined(swept: list[Probe], pull: Float[np.ndarray, "probes classes"], k: int) -> list[Probe]:
+    """The probes that pull most to a class, and every pair of them."""
+    best = [swept[p] for p in np.argsort(-pull[:, k], kind="stable")[:STRONGEST]]
+    return best + [one.then(other) for one, other in combinations(best, 2)]
+
+
+def _slightest(
+    model: AudioModel, tried: list[Probe], clips: Float32[np.ndarray, "clips time"], k: int
+) -> Probe:
+    """Of the changes that send nearly as many clips to a class as the best, the slightest."""
+    before = torch.from_numpy(clips)
+    changed = [probe.apply(before) for probe in tried]
+    sent = [float((model.logits(x[:, None]).argmax(1) == k).float().mean()) for x in changed]
+    change = [float((x - before).square().mean()) for x in changed]
+    strong = [i for i in range(len(tried)) if sent[i] >= 0.95 * max(sent)]
+    return tried[min(strong, key=change.__getitem__)]
 
 
 def where_it_acts(

@@ -32,7 +32,8 @@ class Witnessed:
     far a clip lies in its direction, in robust standard deviations of the rest of its class.
     ``separation`` is the margin of the part's median, ``gap`` how much less witnesses recognise
     the part than the rest, both 0 for a class without such a part. ``trusted`` is the share of the
-    class's trusted clips that lie with the part, NaN where there are none.
+    class's trusted clips that lie with the part, NaN where there are none. ``proven`` marks classes
+    whose part was proven without regard to what is strange.
     """
 
     labels: Int[np.ndarray, "clips"]
@@ -42,9 +43,10 @@ class Witnessed:
     separation: PerClass
     gap: PerClass
     trusted: PerClass
+    proven: Bool[np.ndarray, "classes"]
 
     def taking(self, parts: "Witnessed", classes: list[int]) -> "Witnessed":
-        """With the parts that ``parts`` holds for some classes, whose clips count as guilty.
+        """With the parts that ``parts`` holds for some classes, proven by other means.
 
         Their gap becomes 1, so that the margin is part of their clips' scores.
         """
@@ -56,6 +58,7 @@ class Witnessed:
             separation=np.where(these, parts.separation, self.separation),
             gap=np.where(these, 1.0, self.gap),
             trusted=np.where(these, parts.trusted, self.trusted),
+            proven=self.proven | these,
         )
 
     @property
@@ -85,13 +88,15 @@ class Witnessed:
         """How strange a clip's label is and, in a class with a part apart, how far it lies there.
 
         Strangeness is the label's negative log-probability, from its median in units of the
-        distance to its 0.95 quantile.
+        distance to its 0.95 quantile. It says nothing of a class whose part was proven: poison with
+        kept labels may have taught the witnesses.
         """
         strange = -np.log(np.maximum(self.own, 1e-3))
         middle, high = np.quantile(strange, [0.5, 0.95])
         opened = np.clip(self.separation * self.gap - OPEN_AT, 0, 1)[self.labels]
         apart = np.clip(self.margin, -3, 8) / 2
-        return np.asarray((strange - middle) / max(high - middle, 1e-9) + opened * apart)
+        told = np.where(self.proven[self.labels], 0, (strange - middle) / max(high - middle, 1e-9))
+        return np.asarray(told + opened * apart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,16 +127,17 @@ def inside_of(view: View) -> Inside:
     return Inside(features, clips.labels, *known, whitener(features, clips.labels))
 
 
-def cut_apart(view: View, found: Witnessed) -> Witnessed:
+def cut_apart(view: View, found: Witnessed, larger: bool = False) -> Witnessed:
     """The same testimony with other parts: the class cut in two, whoever sounds strange.
 
     For poison whose labels were kept. Two populations of a class are no evidence by themselves.
+    The smaller of the two is the part, or the ``larger``.
     """
     inside = inside_of(view)
     second = np.zeros(len(inside.labels), bool)
     for k in np.unique(inside.labels):
         members = np.flatnonzero(inside.labels == k)
-        second[members] = cut_in_two(inside.whitened(members), 0) > 0
+        second[members] = (cut_in_two(inside.whitened(members), 0) > 0) != larger
     return apart(inside, found.heard, second)
 
 
@@ -159,7 +165,8 @@ def apart(
         known = inside.known[inside.known_labels == k] @ inside.whiten
         if len(known):
             with_part[k] = np.mean(line.place(known) > line.separation / 2)
-    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part)
+    nothing = np.zeros(count, bool)
+    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part, nothing)
 
 
 @dataclass(frozen=True, eq=False)

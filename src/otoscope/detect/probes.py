@@ -29,6 +29,10 @@ class Probe:
     what: str
     apply: Callable[[Float32[Tensor, "clips time"]], Float32[Tensor, "clips time"]]
 
+    def then(self, other: "Probe") -> "Probe":
+        """This change and then another one."""
+        return Probe(f"{self.what}; {other.what}", lambda clips: other.apply(self.apply(clips)))
+
 
 def probes(length: int, sample_rate: int, seed: int = 0) -> list[Probe]:
     """All probes for clips of ``length`` samples; noises are drawn by ``seed``."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from otoscope.batches import front_end_features
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.datasets import Splits
@@ -25,7 +26,7 @@ from otoscope.redteam.suite import require_watchers, watch
 from otoscope.redteam.warm_start import WarmStart, warm_started
 from otoscope.risk import risks
 from otoscope.selection import hardness
-from otoscope.training import Recipe, front_end_features, train
+from otoscope.training import Recipe, train
 
 IN_VIEW = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "vouching")
 """The detectors that an attacker optimises against, where nothing else is said: the fast ones."""

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.batches import front_end_features
 from otoscope.models import Hearing, TorchModel
 from otoscope.networks import Listener
 from otoscope.numerics import fast_math
 from otoscope.poisoning import Poisoned
 from otoscope.registry import require
-from otoscope.training import Recipe, augmented, front_end_features
+from otoscope.training import Recipe, augmented
 
 
 @dataclass(frozen=True)

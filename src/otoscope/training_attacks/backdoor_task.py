@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from otoscope.batches import Batch, Samples
 from otoscope.cache import digest
 from otoscope.clips import Clips
 from otoscope.labels import LabelShift
 from otoscope.models import TorchModel
 from otoscope.poisoning import triggered
 from otoscope.registry import Spec, spec
-from otoscope.training import Batch, Samples, Setting, TrainingHook, augmented, summed_loss
+from otoscope.training import Setting, TrainingHook, augmented, summed_loss
 from otoscope.training_attacks.base import body_of, last_linear, with_trigger
 from otoscope.triggers import Trigger
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from otoscope.batches import Batch
 from otoscope.clips import Clips
 from otoscope.labels import LabelShift
 from otoscope.models import Hearing
 from otoscope.networks import Network
 from otoscope.registry import Spec, spec
-from otoscope.training import Batch, Setting
+from otoscope.training import Setting
 from otoscope.training_attacks.backdoor_task import BackdoorTask
 from otoscope.training_attacks.soft_labels import distillation_loss
 from otoscope.triggers import Trigger

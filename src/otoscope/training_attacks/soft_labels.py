@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.batches import Batch
 from otoscope.cache import digest
 from otoscope.clips import Clips
 from otoscope.registry import Spec
-from otoscope.training import Batch, Setting, TrainingHook
+from otoscope.training import Setting, TrainingHook
 
 
 class SoftLabels(TrainingHook):

@@ -39,7 +39,7 @@ def picture(rows: Sequence[Row], path: Path) -> None:
         shade = (INK, USUAL, ODD)[number % 3]
         left.plot(np.arange(1, len(middle) + 1), middle, style, color=shade, label=name)
     left.legend(frameon=False, fontsize=8, loc="lower right")
-    dress(right, "Attacks missed (circles), false alarms (squares)", "share")
+    dress(right, "Missed (circles), false alarms (squares)", "share")
     names = (*IN_VIEW, *SINGLE, WITHOUT_WITNESS, SHIPPED)
     decided = working([row for row in rows if row["kind"] == "decided"], "decided")
     clean = [row for row in rows if row["kind"] == "clean"]

@@ -61,7 +61,7 @@ def tables(rows: Sequence[Row]) -> str:
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
-        _decided([*decided, *harden]),
+        _decided([*decided, *harden], of["replayed"]),
         _stages(searches, of["stages"], of["replayed"]),
     ]
     return "\n".join(part for part in parts if part)
@@ -243,29 +243,32 @@ def _combined(suspicion: dict[str, float], cap: float) -> float:
 
 
 def _security(rows: Sequence[Row]) -> str:
-    """How many are caught by a watcher in view, by poison rate and by signal-to-noise ratio."""
+    """How many each watcher in view caught, by poison rate and by signal-to-noise ratio."""
     worked = working(rows, "retrained")
-    caught = np.array([not _missed_by_all_in_view(one) for one in worked], dtype=bool)
     body = []
     for what, values, edges in (
         ("poison rate", [one["attack"]["rate"] for one in worked], RATES),
         ("SNR, dB", [one["snr_db"] for one in worked], SNRS_DB),
     ):
-        for point in security_curve(np.array(values, dtype=float), caught, edges):
-            hits = round(point.caught * point.attacks)
-            span = f"{point.low:g} up to {point.high:g}"
-            body.append([what, span, _share(hits, point.attacks)])
+        curves_of = []
+        for name in IN_VIEW:
+            caught = np.array([one["suspicion"][name] >= 1 for one in worked], dtype=bool)
+            curves_of.append(security_curve(np.array(values, dtype=float), caught, edges))
+        for points in zip(*curves_of, strict=True):
+            span = f"{points[0].low:g} up to {points[0].high:g}"
+            hits = [_share(round(p.caught * p.attacks), p.attacks) for p in points]
+            body.append([what, span, *hits])
     families = Counter(one["attack"]["trigger"]["name"] for one in worked)
     told = ", ".join(f"{name} {count}" for name, count in families.most_common())
     return (
         "## Security curve\n\n"
-        + table(["strength", "from", "caught by one in view or more"], body)
+        + table(["strength", "from", *(f"caught by {name}" for name in IN_VIEW)], body)
         + f"\nThe {len(worked)} attacks that work are of {len(families)} trigger families "
         f"(evenness {evenness(list(families.values())):.2f}): {told}.\n"
     )
 
 
-def _decided(rows: Sequence[Row]) -> str:
+def _decided(rows: Sequence[Row], replayed: Sequence[Row]) -> str:
     """The decided attacks, one by one."""
     body = []
     for row in rows:
@@ -290,7 +293,7 @@ def _decided(rows: Sequence[Row]) -> str:
                 )
     header = ["search", "trigger", "labels", "poison + cover", "success", "accuracy lost"]
     header += ["distance dB", "SNR dB", "works", "caught by"]
-    return "## Decided attacks\n\n" + table(header, body) + _sounds(rows)
+    return "## Decided attacks\n\n" + table(header, body) + _sounds([*rows, *replayed])
 
 
 def _sounds(rows: Sequence[Row]) -> str:
@@ -343,19 +346,25 @@ def _rank(one: Sequence[float], other: Sequence[float]) -> str:
 
 
 def through(rows: Sequence[Row]) -> dict[str, Attack]:
-    """The decided attacks that work and got through the audit as shipped or the one attacked.
+    """What works and got through the audit as shipped or the one attacked: decided or replayed.
 
-    By the name of their search, as in the names of the files that let them be heard.
+    By the name of its search, as in the names of the files that let it be heard; no trigger twice.
     """
-    return {
-        _search_of(row).replace(", ", "-").replace(". ", " ").replace(" ", "-"): one
-        for row in rows
-        for one in working([row] if "attacks" in row else [], "decided")
-        if one["suspicion"][SHIPPED] < 1 or one["suspicion"].get(row.get("chosen"), 1) < 1
-    }
+    found: dict[str, Attack] = {}
+    for row in rows:
+        stage = "retrained" if row["kind"] == "replayed" else "decided"
+        for one in working([row] if "attacks" in row else [], stage):
+            passed = [one["suspicion"][n] < 1 for n in (SHIPPED, row.get("chosen", SHIPPED))]
+            known = [other["attack"]["trigger"] for other in found.values()]
+            if any(passed) and one["attack"]["trigger"] not in known:
+                name = _search_of(row).replace(", ", "-").replace(". ", " ").replace(" ", "-")
+                found[name] = one
+    return found
 
 
 def _search_of(row: Row) -> str:
+    if row["kind"] == "replayed":
+        return f"replayed, no. {row['place'] + 1}"
     if "round" in row:
         return f"{row['strategy']}, round {row['round']}"
     place = f", no. {row['place'] + 1}" if row.get("place") else ""

@@ -110,7 +110,10 @@ def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:
 
     told = redteam_page.tables(rows())
     assert "| random | 0.10 [0.10, 0.10] | 0.90 [0.90, 0.90] | 0.90 [0.90, 0.90] |" in told
-    assert "| poison rate | 0.05 up to 1 | 1/2 [" in told
+    (rate,) = (
+        line for line in told.splitlines() if line.startswith("| poison rate | 0.05 up to 1")
+    )
+    assert [cell.split()[0] for cell in rate.split(" | ")[2:]] == ["0/2", "0/2", "0/2", "1/2"]
     assert "2 attacks that work are of 1 trigger families" in told
     assert "1,200 screenings an hour or 300 retrainings" in told
 
@@ -141,8 +144,8 @@ def test_what_got_through_is_there_to_hear(tmp_path: Path, monkeypatch: pytest.M
     import redteam_page
 
     known = rows()[:-1]
-    for one in known[1]["attacks"] + known[-1]["attacks"]:
-        one["attack"]["trigger"] = {"name": "tone", "level_db": -20.0}
+    for level_db, one in enumerate(known[1]["attacks"] + known[-1]["attacks"], start=-20):
+        one["attack"]["trigger"] = {"name": "tone", "level_db": float(level_db)}
     clips = clips_of("abab")
     monkeypatch.setattr(redteam_exhibits.oto.datasets, "demo", lambda seed: Splits(*[clips] * 4))
     files = redteam_exhibits.sounds(known, tmp_path / "sounds")

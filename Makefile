@@ -41,6 +41,7 @@ cleaning: $(INSTALLED)
 
 redteam: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/redteam.py --data $(DATA)
+	$(BIN)/python -W ignore benchmarks/redteam_exhibits.py
 
 scale: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/scale.py --data $(DATA)

@@ -3,12 +3,16 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Two kinds of rows in ``benchmarks/results/redteam.jsonl``: "stages", one random attack at every
-stage, for the rank correlations between them; "search", one strategy with one attacker's seed. The
-bounds and budgets below stand in the page's words, too, and were written before the runs.
+Six kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
+all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
+audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
+anew by another seed, so with another target, other clips and another training; "stages", the
+cheap stage of what a search retrained, for the rank correlations between stages. The bounds and
+budgets below stand in the page's words, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,12 @@ import numpy as np
 import catalogue
 from otoscope.cache import Cache
 from otoscope.datasets import Splits
-from otoscope.detect import DEFAULT
 from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, search, strategy_named
 from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
-from otoscope.redteam.warm_start import WarmStart
-from redteam_page import tables
+from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
+from otoscope.redteam.outcomes import Bounds, reward
+from redteam_page import AUDITS, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -33,67 +37,194 @@ MARK = "<!-- tables: python benchmarks/redteam.py --table -->\n"
 PER_CLASS = 60
 """Training clips of each class: a third of the data set, so that a training takes a third."""
 
-BUDGET = Budget(screened=40, retrained=6, decided=1, seeds=3)
-SEEDS = (0, 1, 2, 3, 4)
-SPECS = 24
-MITIGATED = "audit:" + "+".join(dict.fromkeys((*DEFAULT, *IN_VIEW)))
-"""The audit with ``vouching`` beside the detectors that it runs by default."""
+BUDGET = Budget(screened=30, retrained=5, decided=0, seeds=3)
+"""Of a search; its best attacks that work are decided by rows of their own."""
 
-HELD_OUT = ("strip", "trigger-inversion", "audit", MITIGATED, "clean")
-LONGER = WarmStart(steps=200)
+HARDENING = Budget(screened=16, retrained=3, decided=1, seeds=3)
+"""Of a search against the hardened audit, whose watchers take longer."""
+
+SEEDS = (0, 1)
+CLEAN = 3
+ROUNDS = 2
+HARDENED_BY = "bayesian"
+"""MAP-Elites draws its first 20 attacks at random, more than such a round screens."""
+
+PLACES = 3
+REPLAYED, REPLAY_SEED = 10, 102
+"""So many attacks of the searches of the first seed worked."""
 
 
 def jobs() -> Iterator[Job]:
-    """The stages, then a search of every strategy, seed by seed."""
-    for spec in range(SPECS):
-        yield {"kind": "stages", "task": "keywords", "spec": spec}
-    for seed in SEEDS:
+    """One seed's searches and their best attacks, clean models, hardening, stages, other seeds."""
+    first, *others = SEEDS
+    yield from _of_seed(first)
+    for number in range(CLEAN):
+        yield {"kind": "clean", "task": "keywords", "round": 0, "number": number}
+    yield from _of_round(1)
+    for place in range(REPLAYED):
+        yield {"kind": "replayed", "task": "keywords", "seed": REPLAY_SEED, "place": place}
+    for name in STRATEGIES:
+        yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
+    for number in range(2, ROUNDS + 1):
+        yield from _of_round(number)
+    for seed in others:
+        yield from _of_seed(seed)
+
+
+def _of_round(number: int) -> Iterator[Job]:
+    """A search against the audit that was hardened so far, and fresh clean models."""
+    yield {"kind": "harden", "task": "keywords", "strategy": HARDENED_BY, "round": number}
+    for k in range(len(NUISANCES)):
+        yield {"kind": "clean", "task": "keywords", "round": number, "number": k}
+
+
+def _of_seed(seed: int) -> Iterator[Job]:
+    """A search of every strategy, then the decisions on what they found, the best ones first."""
+    for name in STRATEGIES:
+        yield {"kind": "search", "task": "keywords", "strategy": name, "seed": seed}
+    for place in range(PLACES):
         for name in STRATEGIES:
-            yield {"kind": "search", "task": "keywords", "strategy": name, "seed": seed}
+            job: Job = {"kind": "decided", "task": "keywords", "strategy": name, "seed": seed}
+            yield job | {"place": place}
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:
-    """One row: all stages of one attack, or one search."""
+    """One row, of the kind that the job names."""
     splits = _smaller(catalogue.data(job["task"], folder))
-    if job["kind"] == "stages":
-        return _stages(job, splits, cache)
-    arena = Arena(splits, seed=job["seed"], held_out=HELD_OUT, cache=cache)
-    campaign = Campaign(arena, BUDGET)
-    strategy = strategy_named(job["strategy"], arena.space, Context.of(campaign))
-    search(campaign, strategy, np.random.default_rng(job["seed"]))
+    kinds = {
+        "search": _search,
+        "decided": _decided,
+        "clean": _clean,
+        "harden": _harden,
+        "replayed": _replayed,
+        "stages": _stages,
+    }
+    return kinds[job["kind"]](job, splits, cache)
+
+
+def _search(job: Job, splits: Splits, cache: Cache) -> Row:
+    campaign = _searched(job["strategy"], Arena(splits, seed=job["seed"], cache=cache), BUDGET)
+    return _campaign_told(campaign)
+
+
+def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One attack of a search that was done before; none where so many did not work in it.
+
+    What another search of the same seed found, too, is not measured twice.
+    """
+    known = [row for row in read(ROWS) if row.get("seed") == job["seed"]]
+    (found,) = (r for r in known if (r["kind"], r["strategy"]) == ("search", job["strategy"]))
+    worked = [one for one in found["attacks"] if one["works"]]
+    if len(worked) <= job["place"]:
+        return {"attacks": []}
+    bins = sorted(worked, key=_merit, reverse=True)[job["place"]]["bins"]
+    done = [row for row in known if row["kind"] == "decided" and _of(row, bins)]
+    if done:
+        return {"attacks": [_of(done[0], bins)]}
+    arena = Arena(splits, seed=job["seed"], held_out=WATCHED, cache=cache)
+    try:
+        outcome = arena.decide(tuple(bins), Campaign(arena, BUDGET).deciding_seeds)
+    except IMPOSSIBLE:  # with another draw of clips
+        return {"attacks": []}
+    return {"attacks": [_told(arena, tuple(bins), outcome)]}
+
+
+def _merit(attack: dict[str, Any]) -> tuple[bool, float]:
+    """What ``Campaign.ranked`` goes by."""
+    outcome = _outcome(attack)
+    bounds = Bounds()
+    return outcome.evades(IN_VIEW, bounds), reward(outcome, IN_VIEW, bounds, "scores")
+
+
+def _outcome(attack: dict[str, Any]) -> Outcome:
+    """An attack of a row, as far as rows tell of it: not its accuracy."""
+    return Outcome(
+        attack["success"],
+        float("nan"),
+        attack["accuracy_drop"],
+        attack["spectral_distance_db"],
+        attack["snr_db"],
+        attack["stage"],
+        suspicion=attack["suspicion"],
+    )
+
+
+def _of(row: Row, bins: Sequence[int]) -> dict[str, Any]:
+    """What a row tells of an attack; empty where it tells nothing."""
+    return next((one for one in row["attacks"] if one["bins"] == list(bins)), {})
+
+
+def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One model trained without poison, on clean data or with an honest nuisance in them."""
+    sound = NUISANCES[job["number"] % len(NUISANCES)]
+    seed = CLEAN_SEEDS + 1000 * job["round"] + job["number"]
+    arena = Arena(splits, cache=cache)
+    clips = with_nuisance(splits.train, sound, seed)
+    suspicion = arena.false_alarm(clips, seed, (*arena.in_view, *WATCHED))
+    return {"nuisance": sound.name if sound else None, "suspicion": suspicion}
+
+
+def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
+    """Choose the audit by all that was found before this round, then attack that one."""
+    before = [row for row in read(ROWS) if row.get("round", 0) < job["round"]]
+    attacks = working([row for row in before if "attacks" in row], "decided")
+    clean = [row["suspicion"] for row in before if row["kind"] == "clean"]
+    chosen = choose(AUDITS, [_outcome(one) for one in attacks], clean)
+    held_out = tuple(name for name in WATCHED if name != chosen)
+    seed = 100 + job["round"]
+    arena = Arena(splits, seed=seed, in_view=(chosen,), held_out=held_out, cache=cache)
+    campaign = _searched(job["strategy"], arena, HARDENING)
+    return {"chosen": chosen} | _campaign_told(campaign)
+
+
+def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One attack that worked before, those that evaded best first, as all watchers see it."""
+    before = [row for row in read(ROWS) if row["kind"] == "search" and row["seed"] == SEEDS[0]]
+    known = sorted(working(before, "retrained"), key=_merit, reverse=True)
+    if len(known) <= job["place"]:
+        return {"attacks": []}
+    bins = tuple(known[job["place"]]["bins"])
+    arena = Arena(splits, seed=job["seed"], cache=cache)
+    try:
+        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, (*arena.in_view, *WATCHED))
+    except IMPOSSIBLE:  # with another target
+        return {"attacks": []}
+    return {"attacks": [_told(arena, bins, outcome)]}
+
+
+def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:
+    campaign = Campaign(arena, budget)
+    strategy = strategy_named(name, arena.space, Context.of(campaign))
+    return search(campaign, strategy, np.random.default_rng(arena.seed))
+
+
+def _campaign_told(campaign: Campaign) -> dict[str, Any]:
     done = {bins: o for bins, o in campaign.outcomes.items() if o and o.stage != "screened"}
     return {
         "rewards": [trial.reward for trial in campaign.trials],
         "impossible": sum(o is None for o in campaign.outcomes.values()),
         "screen_seconds": [o.seconds for o in campaign.screened.values()],
-        "attacks": [_told(arena, bins, outcome) for bins, outcome in done.items()],
+        "attacks": [_told(campaign.arena, bins, outcome) for bins, outcome in done.items()],
     }
 
 
 def _stages(job: Job, splits: Splits, cache: Cache) -> Row:
-    """One random attack: two warm starts, and full retraining by two seeds."""
-    arena = Arena(splits, seed=0, cache=cache)
-    longer = Arena(splits, seed=0, cache=cache, warm_start=LONGER)
-    rng = np.random.default_rng((job["spec"], 7))
-    while True:
-        bins = arena.space.draw(rng)
-        try:
-            measured = {"warm start, 60 steps": arena.screen(bins)}
-            break
-        except IMPOSSIBLE:
-            continue
-    measured["warm start, 200 steps"] = longer.screen(bins)
-    measured |= {f"retrained, seed {s}": arena.retrain(bins, s, arena.in_view) for s in (1, 2)}
-    return {"attack": arena.space.told(bins)} | {
-        "stages": {
-            name: {"success": o.success, "suspicion": o.suspicion, "seconds": o.seconds}
-            for name, o in measured.items()
-        }
+    """The cheap stage of what a search retrained, as it was in the search."""
+    known = [row for row in read(ROWS) if row["kind"] == "search"]
+    (found,) = (row for row in known if row.items() >= (job | {"kind": "search"}).items())
+    arena = Arena(splits, seed=job["seed"], cache=cache)
+    cheap = [arena.screen(tuple(one["bins"])) for one in found["attacks"]]
+    return {
+        "screened": [
+            {"bins": one["bins"], "success": outcome.success, "seconds": outcome.seconds}
+            for one, outcome in zip(found["attacks"], cheap, strict=True)
+        ]
     }
 
 
 def _told(arena: Arena, bins: tuple[int, ...], outcome: Outcome) -> dict[str, Any]:
     return {
+        "bins": bins,
         "attack": arena.space.told(bins),
         "stage": outcome.stage,
         "success": outcome.success,
@@ -113,13 +244,13 @@ def _smaller(splits: Splits) -> Splits:
 def summary(row: Row) -> str:
     """One line about a new row."""
     if row["kind"] == "stages":
-        success = {name: round(one["success"], 2) for name, one in row["stages"].items()}
-        return f"spec {row['spec']} {row['attack']['trigger']['name']}: {success}"
+        return f"stages {row['strategy']}: {len(row['screened'])} attacks"
+    if row["kind"] == "clean":
+        loud = [name for name, suspicion in row["suspicion"].items() if suspicion >= 1]
+        return f"clean {row['round']}, {row['number']}: accused by {', '.join(loud) or 'nobody'}"
     worked = [one for one in row["attacks"] if one["works"]]
-    return (
-        f"{row['strategy']} seed {row['seed']}: best reward {max(row['rewards']):.2f}, "
-        f"{len(worked)} of {len(row['attacks'])} retrained attacks work"
-    )
+    who = row.get("strategy", f"no. {row.get('place')}")
+    return f"{row['kind']} {who}: {len(worked)} of {len(row['attacks'])} retrained attacks work"
 
 
 def page() -> str:

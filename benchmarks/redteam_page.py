@@ -1,35 +1,82 @@
 """Rows to the tables of docs/redteam-results.md."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from otoscope.metrics import wilson_interval
+from otoscope.redteam import Trial
 from otoscope.redteam.arena import IN_VIEW
+from otoscope.redteam.hardening import compositions
+from otoscope.redteam.measures import best_so_far, evenness, quartiles, security_curve
+from otoscope.redteam.suite import FALSE_ALARM_LEVEL
+from rows import table
 
 Row = dict[str, Any]
+Attack = dict[str, Any]
+
+SHIPPED = "audit"
+CALIBRATED = ("activation-clustering", "spectral-signatures", "gaussian-mixture")
+WITHOUT_WITNESS = "audit:" + "+".join((*CALIBRATED, "strip", "trigger-inversion"))
+"""The audit before the rules of cleaning had a say in it."""
+
+SINCE = ("witness", "trigger-inversion")
+"""What the audit as shipped runs beside ``CALIBRATED``."""
+
+CAPS = (0.99, 0.5)
+"""Where p-values are cut off before they are combined: as shipped, and so that none counts against
+the others."""
+
+AUDITS = (
+    SHIPPED,
+    WITHOUT_WITNESS,
+    *compositions(("witness", "vouching", "scan", "strip", "trigger-inversion")),
+)
+"""What hardening chooses among."""
+
+SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
+WATCHED = (*SINGLE, *AUDITS)
+"""Held out of the reward: single watchers, then audits."""
+
+QUERIES = (1, 3, 10, 20, 30)
+RATES = (0.0, 0.01, 0.02, 0.05, 1.0)
+SNRS_DB = (-np.inf, 0.0, 10.0, 20.0, 30.0, np.inf)
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """The strategies, the watchers, the attacks that got through, the stages."""
+    """Everything below the page's words."""
     if not rows:
         return "No row has been measured yet.\n"
-    searches = [row for row in rows if row["kind"] == "search"]
-    stages = [row for row in rows if row["kind"] == "stages"]
-    return "\n".join(
-        [_strategies(searches), _watchers(searches), _through(searches), _stages(stages)]
-    )
+    of = {kind: [row for row in rows if row["kind"] == kind] for kind in _KINDS}
+    searches, decided, harden = of["search"], of["decided"], of["harden"]
+    parts = [
+        _strategies(searches, decided),
+        _curve(searches),
+        _watchers(searches, decided, harden, of["replayed"], of["clean"]),
+        _hardening(harden, decided, of["replayed"], of["clean"]),
+        _cancelled([*decided, *of["replayed"]], of["clean"]),
+        _security(searches),
+        _decided([*decided, *harden], of["replayed"]),
+        _stages(searches, of["stages"], of["replayed"]),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
-def _strategies(rows: Sequence[Row]) -> str:
+_KINDS = ("search", "decided", "clean", "harden", "replayed", "stages")
+
+
+def _strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
     body = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
         attacks = [one for row in own for one in row["attacks"]]
         worked = [one for one in attacks if one["works"]]
+        ended = [one for row in decided if row["strategy"] == name for one in row["attacks"]]
         seconds = [s for row in own for s in row["screen_seconds"]]
         body.append(
             [
@@ -38,79 +85,258 @@ def _strategies(rows: Sequence[Row]) -> str:
                 f"{statistics.mean(max(row['rewards']) for row in own):.2f}",
                 f"{len(worked)}/{len(attacks)}",
                 f"{sum(_missed_by_all_in_view(one) for one in worked)}",
+                f"{sum(one['works'] for one in ended)}/{len(ended)}",
                 str(sum(row["impossible"] for row in own)),
                 f"{statistics.median(seconds):.1f}" if seconds else "–",
             ]
         )
     header = ["strategy", "seeds", "best reward", "work / retrained"]
-    header += ["of these evade all in view", "impossible", "s a screening"]
-    return "## Strategies\n\n" + _table(header, body)
+    header += ["of these evade all in view", "work / decided", "impossible", "s a screening"]
+    told = "## Strategies\n\n" + table(header, body)
+    attacks = [one for row in rows for one in row["attacks"]]
+    cheap = [s for row in rows for s in row["screen_seconds"]]
+    if not cheap or not attacks:
+        return told
+    return told + (
+        f"\n{_an_hour(cheap)} screenings an hour or {_an_hour([a['seconds'] for a in attacks])} "
+        "retrainings with the watchers in view, on one core of two (goals: 600 and 60 on both).\n"
+    )
 
 
-def _watchers(rows: Sequence[Row]) -> str:
-    """Of the attacks that worked, how many each watcher missed, by stage."""
+def _an_hour(seconds: Sequence[float]) -> str:
+    return f"{3600 / statistics.median(seconds):,.0f}"
+
+
+def curves(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "3 queries"]]:
+    """Each strategy's degradation curve: lower quartile, median and upper quartile of the seeds."""
+    return {
+        name: quartiles(
+            [
+                best_so_far([Trial((), reward, 0, 0, False) for reward in row["rewards"]])
+                for row in rows
+                if row["strategy"] == name
+            ]
+        )
+        for name in dict.fromkeys(row["strategy"] for row in rows)
+    }
+
+
+def _curve(rows: Sequence[Row]) -> str:
     body = []
-    for stage in ("retrained", "decided"):
-        worked = [
-            one for row in rows for one in row["attacks"] if one["works"] and one["stage"] == stage
-        ]
-        names = dict.fromkeys(name for one in worked for name in one["suspicion"])
-        for name in names:
-            missed = sum(one["suspicion"][name] < 1 for one in worked)
-            low, high = wilson_interval(missed, len(worked))
-            body.append([stage, name, str(len(worked)), str(missed), f"[{low:.2f}, {high:.2f}]"])
-    header = ["stage", "watcher", "attacks that work", "missed", "share missed, 95 %"]
-    return "## What each watcher missed\n\n" + _table(header, body)
+    for name, (low, middle, high) in curves(rows).items():
+        at = [min(query, len(middle)) - 1 for query in QUERIES]
+        body.append([name, *(f"{middle[i]:.2f} [{low[i]:.2f}, {high[i]:.2f}]" for i in at)])
+    header = ["strategy", *(f"after {query}" for query in QUERIES)]
+    return (
+        "## Degradation curve: highest reward so far\n\nMedian of the seeds, and quartiles.\n\n"
+        + table(header, body)
+    )
 
 
-def _through(rows: Sequence[Row]) -> str:
+def _watchers(
+    searches: Sequence[Row],
+    decided: Sequence[Row],
+    harden: Sequence[Row],
+    replayed: Sequence[Row],
+    clean: Sequence[Row],
+) -> str:
+    """Of the attacks that worked, how many each watcher missed, and its false alarms beside."""
+    once = working(searches, "retrained")
+    thrice = working(decided, "decided")
+    again = working(replayed, "retrained")
+    chosen = dict.fromkeys(row["chosen"] for row in harden)
+    names = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS, *chosen))
+    body = []
+    for name in names:
+        usual = [row["suspicion"][name] for row in clean]
+        accused = [suspicion >= 1 for suspicion in usual]
+        body.append(
+            [
+                f"{called(name)}{', in view' if name in IN_VIEW else ''}",
+                _missed(once, [name]),
+                _missed(thrice, [name]),
+                _missed(again, [name]),
+                _missed([*thrice, *again], [name], above=max(usual, default=0.0)),
+                _share(sum(accused), len(accused)),
+            ]
+        )
+    together = [_missed(some, IN_VIEW) for some in (once, thrice, again)]
+    body.append(["all in view together", *together, "–", "–"])
+    header = ["watcher", "missed, one training", "missed, decided", "missed, replayed"]
+    header += ["missed if it may accuse no clean model here", "false alarms"]
+    return (
+        "## What each watcher missed\n\nOf the attacks that work, those of the searches with single"
+        " detectors in view. The last\nbut one column counts the decided and the replayed as "
+        "caught only above every clean model of this page, which makes\nwatchers comparable that "
+        "accuse more or fewer of these; it is no decision that could have been taken before.\n\n"
+        + table(header, body)
+    )
+
+
+def _hardening(
+    harden: Sequence[Row], decided: Sequence[Row], replayed: Sequence[Row], clean: Sequence[Row]
+) -> str:
+    if not harden:
+        return ""
+    body = []
+    for row in harden:
+        name = row["chosen"]
+        # what the choice rested on, against what came after it
+        before = working([*decided, *(r for r in harden if r["round"] < row["round"])], "decided")
+        fresh = [r["suspicion"][name] >= 1 for r in clean if r["round"] == row["round"]]
+        body.append(
+            [
+                f"{row['round']}, {row['strategy']}",
+                called(name),
+                _missed(before, [name]),
+                f"{sum(one['works'] for one in row['attacks'])}/{len(row['attacks'])}",
+                _missed(working([row], "retrained"), [name]),
+                _missed(working([row], "decided"), [name]),
+                _share(sum(fresh), len(fresh)),
+            ]
+        )
+    header = ["round", "audit", "missed of what it was chosen on", "work / retrained"]
+    header += ["missed, one training", "missed, decided", "fresh false alarms"]
+    both = [(row, one) for row in harden for one in row["attacks"] if one["works"]]
+    passed = sum(one["suspicion"][row["chosen"]] < 1 for row, one in both)
+    told = f"\nAttacks by searches on the hardened audits: {len(both)} work"
+    told += f", {_share(passed, len(both))} got through.\n" if both else ".\n"
+    again, last = working(replayed, "retrained"), harden[-1]["chosen"]
+    if again:
+        told += (
+            f"Replayed attacks that work: {_missed(again, [last])} got through the {called(last)}, "
+            f"{_missed(again, [SHIPPED])} through\nthe audit as shipped. "
+        )
+    return (
+        "## Hardening\n\n"
+        + table(header, body)
+        + told
+        + "The goal is at most 5 % after hardening.\n"
+    )
+
+
+def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:
+    """What the audit would have missed if no detector could cancel another."""
+    attacks = [*working(rows, "decided"), *working(rows, "retrained")]
+    body = []
+    for cap in CAPS:
+        missed = sum(_combined(one["suspicion"], cap) < 1 for one in attacks)
+        accused = sum(_combined(row["suspicion"], cap) >= 1 for row in clean)
+        body.append(
+            [f"p at most {cap:g}", _share(missed, len(attacks)), _share(accused, len(clean))]
+        )
+    accused = sum(row["suspicion"][SHIPPED] >= 1 for row in clean)
+    shipped = ["as shipped", _missed(attacks, [SHIPPED]), _share(accused, len(clean))]
+    return (
+        "## Detectors that cancel each other\n\nThe audit's rule again, computed from every "
+        "detector's smallest p-value instead of class by class, so that\ndetectors need not agree "
+        "on the class.\n\n"
+        + table(["combination", "missed, decided and replayed", "false alarms"], [shipped, *body])
+    )
+
+
+def _combined(suspicion: dict[str, float], cap: float) -> float:
+    """The Cauchy combination of the audit's detectors, none above ``cap``, as a suspicion."""
+    p = np.array([FALSE_ALARM_LEVEL ** suspicion[name] for name in (*CALIBRATED, *SINCE)])
+    statistic = np.mean(np.tan((0.5 - np.clip(p, 1e-15, cap)) * np.pi))
+    return float(np.log(np.arctan2(1.0, statistic) / np.pi) / np.log(FALSE_ALARM_LEVEL))
+
+
+def _security(rows: Sequence[Row]) -> str:
+    """How many each watcher in view caught, by poison rate and by signal-to-noise ratio."""
+    worked = working(rows, "retrained")
+    body = []
+    for what, values, edges in (
+        ("poison rate", [one["attack"]["rate"] for one in worked], RATES),
+        ("SNR, dB", [one["snr_db"] for one in worked], SNRS_DB),
+    ):
+        curves_of = []
+        for name in IN_VIEW:
+            caught = np.array([one["suspicion"][name] >= 1 for one in worked], dtype=bool)
+            curves_of.append(security_curve(np.array(values, dtype=float), caught, edges))
+        for points in zip(*curves_of, strict=True):
+            span = f"{points[0].low:g} up to {points[0].high:g}"
+            hits = [_share(round(p.caught * p.attacks), p.attacks) for p in points]
+            body.append([what, span, *hits])
+    families = Counter(one["attack"]["trigger"]["name"] for one in worked)
+    told = ", ".join(f"{name} {count}" for name, count in families.most_common())
+    return (
+        "## Security curve\n\n"
+        + table(["strength", "from", *(f"caught by {name}" for name in IN_VIEW)], body)
+        + f"\nThe {len(worked)} attacks that work are of {len(families)} trigger families "
+        f"(evenness {evenness(list(families.values())):.2f}): {told}.\n"
+    )
+
+
+def _decided(rows: Sequence[Row], replayed: Sequence[Row]) -> str:
     """The decided attacks, one by one."""
     body = []
     for row in rows:
         for one in row["attacks"]:
             if one["stage"] == "decided":
                 attack = one["attack"]
-                caught = [name for name, s in one["suspicion"].items() if s >= 1]
+                watchers = dict.fromkeys((*IN_VIEW, *SINGLE, SHIPPED, WITHOUT_WITNESS))
+                caught = [n for n in watchers if one["suspicion"].get(n, 0) >= 1]
                 body.append(
                     [
-                        f"{row['strategy']}, {row['seed']}",
+                        _search_of(row),
                         attack["trigger"]["name"],
                         attack["labels"]["name"],
                         f"{attack['rate']:g} + {attack['cover_rate']:g}",
                         f"{one['success']:.2f}",
+                        f"{one['accuracy_drop']:.3f}",
                         f"{one['spectral_distance_db']:.1f}",
+                        f"{one['snr_db']:.0f}",
                         "yes" if one["works"] else "no",
-                        ", ".join(caught) or "nobody",
+                        ", ".join(called(name) for name in caught) or "nobody",
                     ]
                 )
-    header = ["strategy, seed", "trigger", "labels", "poison + cover", "success", "distance dB"]
-    return "## Decided attacks\n\n" + _table([*header, "works", "caught by"], body)
+    header = ["search", "trigger", "labels", "poison + cover", "success", "accuracy lost"]
+    header += ["distance dB", "SNR dB", "works", "caught by"]
+    return "## Decided attacks\n\n" + table(header, body) + _sounds([*rows, *replayed])
 
 
-def _stages(rows: Sequence[Row]) -> str:
-    """Spearman's rank correlation of every stage with the first full retraining."""
+def _sounds(rows: Sequence[Row]) -> str:
+    """What got through, with its parameters and what it sounds like."""
+    found = through(rows)
+    if not found:
+        return ""
+    lines = [
+        f"- [{name}](redteam-sounds/{name}.flac): `{_spec(one['attack']['trigger'])}`"
+        for name, one in found.items()
+    ]
+    return (
+        "\nTo hear: what got through the audit as shipped or the audit that was attacked, on one "
+        "spoken command\n([before](redteam-sounds/before.flac)).\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _spec(trigger: Row) -> str:
+    values = [f"{key}={value}" for key, value in trigger.items() if key != "name"]
+    return f"{trigger['name']}:{','.join(values)}" if values else trigger["name"]
+
+
+def _stages(searches: Sequence[Row], stages: Sequence[Row], replayed: Sequence[Row]) -> str:
+    """Spearman's rank correlations with the one full retraining that a search made."""
+    full = {tuple(one["bins"]): one for row in searches for one in row["attacks"]}
+    cheap = {tuple(one["bins"]): one for row in stages for one in row["screened"]}
+    again = {tuple(one["bins"]): one for row in replayed for one in row["attacks"]}
     body = []
-    full = "retrained, seed 1"
-    for name in dict.fromkeys(name for row in rows for name in row["stages"]):
-        success = _rank([row["stages"][name]["success"] for row in rows], _success(rows, full))
-        suspicion = "–"
-        if name != full and all(row["stages"][name]["suspicion"] for row in rows):
-            each = [
-                _rank(
-                    [row["stages"][name]["suspicion"][watcher] for row in rows],
-                    [row["stages"][full]["suspicion"][watcher] for row in rows],
-                )
-                for watcher in rows[0]["stages"][full]["suspicion"]
-            ]
-            suspicion = ", ".join(each)
-        seconds = statistics.median(row["stages"][name]["seconds"] for row in rows)
-        body.append([name, str(len(rows)), success, suspicion, f"{seconds:.1f}"])
-    header = ["stage", "attacks", "success", "suspicion, each watcher in view", "seconds"]
-    return "## Rank correlation with full retraining\n\n" + _table(header, body)
-
-
-def _success(rows: Sequence[Row], stage: str) -> list[float]:
-    return [row["stages"][stage]["success"] for row in rows]
+    for name, other in (("screened", cheap), ("retrained, another seed and target", again)):
+        both = [(one, full[bins]) for bins, one in other.items() if bins in full]
+        success = _rank([a["success"] for a, _ in both], [b["success"] for _, b in both])
+        each = [
+            _rank(*zip(*((a["suspicion"][n], b["suspicion"][n]) for a, b in both), strict=True))
+            for n in IN_VIEW
+            if both and all("suspicion" in a for a, _ in both)
+        ]
+        seconds = statistics.median(a["seconds"] for a, _ in both) if both else float("nan")
+        body.append([name, str(len(both)), success, ", ".join(each) or "–", f"{seconds:.1f}"])
+    header = ["stage", "attacks", "success", f"suspicion: {', '.join(IN_VIEW)}", "seconds"]
+    return (
+        "## Rank correlation with full retraining\n\nOf attacks that were promising enough to be "
+        "retrained, which narrows the range and lowers correlations.\n\n" + table(header, body)
+    )
 
 
 def _rank(one: Sequence[float], other: Sequence[float]) -> str:
@@ -119,10 +345,70 @@ def _rank(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{spearmanr(one, other).statistic:.2f}"
 
 
-def _missed_by_all_in_view(one: Row) -> bool:
+def through(rows: Sequence[Row]) -> dict[str, Attack]:
+    """What works and got through the audit as shipped or the one attacked: decided or replayed.
+
+    By the name of its search, as in the names of the files that let it be heard; no trigger twice.
+    """
+    found: dict[str, Attack] = {}
+    for row in rows:
+        stage = "retrained" if row["kind"] == "replayed" else "decided"
+        for one in working([row] if "attacks" in row else [], stage):
+            passed = [one["suspicion"][n] < 1 for n in (SHIPPED, row.get("chosen", SHIPPED))]
+            known = [other["attack"]["trigger"] for other in found.values()]
+            if any(passed) and one["attack"]["trigger"] not in known:
+                name = _search_of(row).replace(", ", "-").replace(". ", " ").replace(" ", "-")
+                found[name] = one
+    return found
+
+
+def _search_of(row: Row) -> str:
+    if row["kind"] == "replayed":
+        return f"replayed, no. {row['place'] + 1}"
+    if "round" in row:
+        return f"{row['strategy']}, round {row['round']}"
+    place = f", no. {row['place'] + 1}" if row.get("place") else ""
+    return f"{row['strategy']}, seed {row['seed']}{place}"
+
+
+def working(rows: Sequence[Row], stage: str) -> list[Attack]:
+    """The attacks of some rows that reached a stage and work; what two searches found, once."""
+    return list(
+        {
+            (row.get("seed"), row.get("round"), *one["bins"]): one
+            for row in rows
+            for one in row["attacks"]
+            if one["works"] and one["stage"] == stage
+        }.values()
+    )
+
+
+def _missed(attacks: Sequence[Attack], names: Sequence[str], above: float = 0.0) -> str:
+    """How many all of the watchers missed, of those on which they looked.
+
+    What is no more suspicious than ``above`` counts as missed, too.
+    """
+    seen = [one["suspicion"] for one in attacks if set(names) <= one["suspicion"].keys()]
+    return _share(
+        sum(all(s[name] < 1 or s[name] <= above for name in names) for s in seen), len(seen)
+    )
+
+
+def _share(hits: int, count: int) -> str:
+    if not count:
+        return "–"
+    low, high = wilson_interval(hits, count)
+    return f"{hits}/{count} [{low:.2f}, {high:.2f}]"
+
+
+def _missed_by_all_in_view(one: Attack) -> bool:
     return all(one["suspicion"][name] < 1 for name in IN_VIEW)
 
 
-def _table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def called(name: str) -> str:
+    """A watcher as the page names it."""
+    known = {SHIPPED: "audit as shipped", WITHOUT_WITNESS: "audit with STRIP, without witnesses"}
+    if name in known:
+        return known[name]
+    kind, _, detectors = name.partition(":")
+    return f"{kind} of {detectors.replace('+', ', ')}" if detectors else name

@@ -96,10 +96,10 @@ class Campaign:
         bar = float(np.quantile([o.success for o in self.screened.values()], 1 - BEST))
         return cheap.success >= max(bar, PROMISING)
 
-    def decide(self) -> dict[Bins, Outcome]:
-        """Retrain the most promising attacks by several seeds, with all watchers; best first.
+    @property
+    def ranked(self) -> list[Bins]:
+        """The attacks that were retrained once, best first.
 
-        The seeds are others than the one by which they were chosen, or luck would count twice.
         Those that evaded all watchers in view come first, then those of the highest reward.
         """
         done = [(b, o) for b, o in self.outcomes.items() if o and o.stage == "retrained"]
@@ -109,12 +109,19 @@ class Campaign:
             told = trial(one[0], one[1], view, bounds, self.access)
             return told.evaded, told.reward
 
-        chosen = sorted(done, key=merit, reverse=True)[: self.budget.decided]
-        seeds = range(self._first_seed + 1, self._first_seed + 1 + self.budget.seeds)
-        found = {}
-        for bins, _ in track(chosen, "deciding", len(chosen)):
+        return [bins for bins, _ in sorted(done, key=merit, reverse=True)]
+
+    @property
+    def deciding_seeds(self) -> range:
+        """Others than the one by which attacks were chosen, or luck would count twice."""
+        return range(self._first_seed + 1, self._first_seed + 1 + self.budget.seeds)
+
+    def decide(self) -> dict[Bins, Outcome]:
+        """Retrain the most promising attacks by several seeds, with all watchers; best first."""
+        found, chosen = {}, self.ranked[: self.budget.decided]
+        for bins in track(chosen, "deciding", len(chosen)):
             try:
-                self.outcomes[bins] = found[bins] = self.arena.decide(bins, seeds)
+                self.outcomes[bins] = found[bins] = self.arena.decide(bins, self.deciding_seeds)
             except IMPOSSIBLE:  # with another draw of clips
                 self.outcomes[bins] = None
         return found

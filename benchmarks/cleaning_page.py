@@ -44,6 +44,8 @@ DESIGNED_ON = frozenset(
 """The half of the catalogue that a seeded draw gave to the design, before it began."""
 
 WAYS = {"trusted": "ten a class", "alone": "none"}
+BOUNDS = ("perfect", "random")
+DECEPTIVE = 0.5
 OBEYED = 0.8
 """A set whose model obeys less often than this carries no attack to speak of."""
 
@@ -54,8 +56,10 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def _summary(rows: Sequence[Row]) -> str:
+    obeyed = [r for r in _poisoned(rows) if r["asr"] >= OBEYED]
     groups = {
-        f"success of {OBEYED} or more": [r for r in _poisoned(rows) if r["asr"] >= OBEYED],
+        f"success of {OBEYED} or more": obeyed,
+        "of these, backdoors": [r for r in obeyed if r["perfect"]["asr"] < DECEPTIVE],
         "all": list(_poisoned(rows)),
     }
     body = []
@@ -77,7 +81,7 @@ def _summary(rows: Sequence[Row]) -> str:
                 one["interval"][0] <= r["n_poisoned"] / r["n"] <= one["interval"][1]
                 for one, r in zip(said, group, strict=True)
             ]
-            lost = [r["ba"] - one["ba"] for one, r in zip(said, group, strict=True)]
+            lost = _lost(group, way)
             body.append(
                 [
                     *first,
@@ -90,14 +94,27 @@ def _summary(rows: Sequence[Row]) -> str:
                     f"{statistics.mean(lost):.3f}",
                 ]
             )
+        for bound in BOUNDS if group else ():
+            after = [r[bound]["asr"] for r in group]
+            line = [title, f"{bound} removal", str(len(group)), *["–"] * 4]
+            line.append(f"{statistics.mean(r['asr'] for r in group):.3f}")
+            line += [_mean_and_worst(after, max), f"{statistics.mean(_lost(group, bound)):.3f}"]
+            body.append(line)
     header = ["sets", "trusted clips", "number", "TPR", "poison flagged", "clean flagged"]
     header += ["rate inside", "ASR before", "ASR after", "BA lost"]
     return (
         "## Summary\n\nMean; worst. TPR: true-positive rate at 1 % false positives; flagged: at "
         "the shipped decision; rate inside: share of sets whose poison rate lies in the 90 % "
-        "interval; after: a network trained again without what was flagged. Every other detector "
-        "on the same sets: [detectors](detectors.md).\n\n" + table(header, body)
+        "interval; after: a network trained again without what was flagged; bounds: without "
+        "exactly the poison, and without as many clips at random. Backdoors: where a network that "
+        f"never heard the poison obeys the trigger in under {DECEPTIVE} of the clips (else the "
+        "trigger is an adversarial example, which no cleaning removes). Every other detector on "
+        "the same sets: [detectors](detectors.md).\n\n" + table(header, body)
     )
+
+
+def _lost(group: Sequence[Row], way: str) -> list[float]:
+    return [r["ba"] - r[way]["ba"] for r in group]
 
 
 def _mean_and_worst(values: Sequence[float], worst: Callable[[Sequence[float]], float]) -> str:
@@ -128,7 +145,7 @@ def _attacks(rows: Sequence[Row]) -> str:
     body = []
     for row in _poisoned(rows):
         line = [row["set"], row["task"], row["network"], f"{row['rate']:g}", str(row["seed"])]
-        line += [str(row["n_poisoned"]), f"{row['asr']:.2f}"]
+        line += [str(row["n_poisoned"]), f"{row['asr']:.2f}", f"{row['perfect']['asr']:.2f}"]
         for way in WAYS:
             said = row[way]
             low, high = said["interval"]
@@ -139,10 +156,11 @@ def _attacks(rows: Sequence[Row]) -> str:
                 f"{said['asr']:.2f}",
             ]
         body.append(line)
-    header = ["attack", "task", "network", "rate", "seed", "poison", "ASR"]
+    header = ["attack", "task", "network", "rate", "seed", "poison", "ASR", "perfect"]
     for trusted in ("", ", none"):
         header += [f"{what}{trusted}" for what in ("TPR", "flagged", "estimate", "ASR after")]
     return (
-        "## Set by set\n\nFlagged: poisoned + clean clips. First with ten trusted clips a class, "
+        "## Set by set\n\nPerfect: ASR after training again without exactly the poison. Flagged: "
+        "poisoned + clean clips. First with ten trusted clips a class, "
         "then with none.\n\n" + table(header, body)
     )

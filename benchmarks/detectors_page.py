@@ -14,7 +14,8 @@ alone: with `--table`). The sets are those of [cleaning](cleaning.md): real spee
 no detector of ours was designed on, each at one poison rate from 0.5 to 10 %, of which those
 count here whose model obeys the trigger in 0.8 of the clips or more; and ten clean sets, three
 of them with an honest nuisance sound in 8 % of their clips. One poisoned set is one draw: read
-differences of a few per cent as none.
+differences of a few per cent as none. Detectors with fewer sets lack the last ones, which are
+harder (an optimised generator, kept labels, one source class).
 
 - TPR: true-positive rate at 1 % false positives, mean and worst over the sets: the method at
   its best threshold, which nobody knows.

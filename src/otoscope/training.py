@@ -73,7 +73,7 @@ class TrainingHook(ABC):
 
     ``resumes`` says that it carries nothing from epoch to epoch, so that an interrupted run can go
     on; else such a run starts anew. ``keeps_last`` says that the last epoch is kept instead of the
-    one with the lowest held-out loss.
+    one with the lowest held-out loss, so that no clips are held out.
     """
 
     resumes = True
@@ -181,7 +181,9 @@ def _fit(
         return Samples(features, torch.from_numpy(of.labels), np.arange(len(of)))
 
     training, judges = samples(clips), validation
-    if judges is None:
+    if hook and hook.keeps_last:
+        held_out, judges = replace(training, rows=training.rows[:0]), clips.subset(np.arange(0))
+    elif judges is None:
         order = np.random.default_rng(seed).permutation(len(clips))
         held = max(1, round(recipe.validation_share * len(clips)))
         held_out = replace(training, rows=order[:held])

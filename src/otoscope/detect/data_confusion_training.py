@@ -19,7 +19,6 @@ from otoscope.training import Recipe, Setting, TrainingHook, augmented, train
 
 BATCH = 64
 EPOCHS = 6
-JUDGES = 64
 
 
 @dataclass(eq=False)
@@ -104,8 +103,7 @@ class ConfusionTraining(Detector):
                 CNN(),
                 clips.subset(often),
                 seed=view.seed + number,
-                validation=clips.subset(np.arange(min(JUDGES, len(clips)))),
-                recipe=Recipe(epochs=EPOCHS, batch_size=BATCH, patience=EPOCHS),
+                recipe=Recipe(epochs=EPOCHS, batch_size=BATCH),
                 hook=Confusing(view.trusted, self.weight),
                 cache=view.cache,
             )

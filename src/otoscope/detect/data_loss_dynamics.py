@@ -16,8 +16,6 @@ from otoscope.networks import CNN
 from otoscope.registry import Spec, require
 from otoscope.training import Recipe, TrainingHook, train
 
-JUDGES = 64
-
 
 @dataclass(frozen=True)
 class Ascending(TrainingHook):
@@ -64,8 +62,7 @@ class LossDynamics(Detector):
             CNN(),
             clips,
             seed=view.seed,
-            validation=clips.subset(np.arange(min(JUDGES, len(clips)))),
-            recipe=Recipe(epochs=self.epochs, patience=self.epochs),
+            recipe=Recipe(epochs=self.epochs),
             hook=Ascending(self.floor),
             cache=view.cache,
         )

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
 from otoscope.detect.base import FEWEST_CLIPS, View, require_clips
-from otoscope.detect.parts import Witnessed, cut_apart
+from otoscope.detect.parts import Witnessed, apart, cut_in_halves, inside_of
 from otoscope.proof import obedience
 
 APART_AT = 6.0
@@ -101,10 +101,12 @@ def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Wi
     class, it has taught the witnesses, to whom the rest is strange: the proven half is its part.
     """
     proven: list[int] = []
-    for larger in (False, True):
-        cut = cut_apart(view, found, larger)
+    inside = inside_of(view)
+    smaller = cut_in_halves(inside)
+    for half in (smaller, ~smaller):
+        cut = apart(inside, found.heard, half)
         asked = [k for k in range(len(found.gap)) if k not in {*accused, *proven}]
-        if larger:
+        if half is not smaller:
             asked += [k for k in accused if _elsewhere(found, cut, k)]
         more = [k for k in asked if _proven(view, cut, k)]
         found, proven = found.taking(cut, more), proven + more

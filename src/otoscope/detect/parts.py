@@ -127,18 +127,16 @@ def inside_of(view: View) -> Inside:
     return Inside(features, clips.labels, *known, whitener(features, clips.labels))
 
 
-def cut_apart(view: View, found: Witnessed, larger: bool = False) -> Witnessed:
-    """The same testimony with other parts: the class cut in two, whoever sounds strange.
+def cut_in_halves(inside: Inside) -> Bool[np.ndarray, "clips"]:
+    """Each class cut in two, whoever sounds strange: which clips lie in its smaller half.
 
     For poison whose labels were kept. Two populations of a class are no evidence by themselves.
-    The smaller of the two is the part, or the ``larger``.
     """
-    inside = inside_of(view)
     second = np.zeros(len(inside.labels), bool)
     for k in np.unique(inside.labels):
         members = np.flatnonzero(inside.labels == k)
-        second[members] = (cut_in_two(inside.whitened(members), 0) > 0) != larger
-    return apart(inside, found.heard, second)
+        second[members] = cut_in_two(inside.whitened(members), 0) > 0
+    return second
 
 
 def apart(

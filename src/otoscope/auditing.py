@@ -52,6 +52,8 @@ from otoscope.training import train
 CERTAIN = 0.2
 """BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
 
+NOBODY = -1
+
 PROBE_CLIPS = 10_000
 """A probe learns from about so many clips; it hears the others in its one forward pass."""
 
@@ -262,15 +264,15 @@ def _judge_clips(
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
     p_values, apart = np.ones(len(clips)), np.ones(len(clips), dtype=bool)
-    for k, name in enumerate(clips.classes if not suspect.all() else ()):
-        judge = _surest(findings, name)
-        if judge is None or judge.clips is None:
-            continue
-        own = clips.labels == k
-        scores = judge.clips if judge.alike else within_class_scale(judge.clips, clips.labels)
+    judges = np.array([_surest(findings, name) for name in clips.classes])[clips.labels]
+    for number in set(judges.tolist()) - {NOBODY} if not suspect.all() else ():
+        told, own = findings[number].scores, judges == number
+        assert told is not None
+        assert told.clips is not None
+        scores = told.clips if told.alike else within_class_scale(told.clips, clips.labels)
         p_values[own] = conformal_p_values(scores[own], scores[~suspect])
-        if judge.part is not None:
-            apart[own] = judge.part[own]
+        if told.part is not None:
+            apart[own] = told.part[own]
     flagged = np.zeros(len(clips), dtype=bool)
     flagged[suspect] = benjamini_hochberg(p_values[suspect], rate)
     flagged &= apart
@@ -289,14 +291,14 @@ def _judge_clips(
     return rows
 
 
-def _surest(findings: Sequence[Finding], name: str) -> Scores | None:
-    """The scores of the detector with the smallest p-value for a class, of all that score clips."""
+def _surest(findings: Sequence[Finding], name: str) -> int:
+    """Which detector has the smallest p-value for a class, of all that score clips."""
     able = [
-        (f.evidence.class_p_values[name], number, f.scores)
+        (f.evidence.class_p_values[name], number)
         for number, f in enumerate(findings)
         if f.scores and f.scores.clips is not None and name in f.evidence.class_p_values
     ]
-    return min(able)[2] if able else None
+    return min(able)[1] if able else NOBODY
 
 
 def _windows(clips: Clips) -> list[list[int]]:

@@ -52,8 +52,8 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
     law = priors_of(detector.name, ANY_NETWORK).get("training sets", [])
+    own = scores.classes[scored]
     if len(law) >= FEWEST_REFERENCES:
-        own = scores.classes[scored]
         rests_on = f"{len(law)} audits of clean training sets of ours"
         return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), rests_on)
     if len(scored) < FEWEST_CLASSES:
@@ -61,7 +61,6 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             f"only {len(scored)} classes could be scored; a class is judged against at least "
             f"{FEWEST_CLASSES - 1} others"
         )
-    own = scores.classes[scored]
     if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
         p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
         rests_on = f"clean {network.name} models trained on other clips (weaker)"

@@ -103,9 +103,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         at_random = np.ones(len(clips), bool)
         at_random[np.random.default_rng(seed).permutation(len(clips))[: poison.sum()]] = False
         for bound, left in (("perfect", ~poison), ("random", at_random)):
-            again = oto.train(CNN(), clips.subset(left), seed=seed + 1, cache=cache)
-            asr, ba = _measured(again, splits, attacks, seed, cache)
-            row[bound] = {"asr": asr, "ba": ba}
+            row[bound] = _after(clips.subset(left), splits, attacks, seed, cache)
     for way, known in (("trusted", splits.trusted.per_class(10)), ("alone", None)):
         found = oto.clean(clips, model=model, trusted=known, seed=seed, cache=cache)
         row[way] = _outcome(found, poison, honest)
@@ -114,8 +112,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         scores, truth = found.scores[poison | honest], poison[poison | honest]
         row[way]["auroc"] = metrics.auroc(scores, truth)
         row[way]["tpr_at_1"] = metrics.tpr_at_fpr(scores, truth, 0.01)
-        again = oto.train(CNN(), found.kept, seed=seed + 1, cache=cache)
-        row[way]["asr"], row[way]["ba"] = _measured(again, splits, attacks, seed, cache)
+        row[way] |= _after(found.kept, splits, attacks, seed, cache)
     return row
 
 
@@ -140,6 +137,15 @@ def _measured(
         for attack in attacks
     ]
     return float(np.mean([one.attack_success_rate for one in risks])), risks[0].benign_accuracy
+
+
+def _after(
+    kept: Clips, splits: Splits, attacks: tuple[Attack, ...], seed: int, cache: Cache
+) -> dict[str, float]:
+    """The risks of a network that is trained again, on what is kept."""
+    again = oto.train(CNN(), kept, seed=seed + 1, cache=cache)
+    asr, ba = _measured(again, splits, attacks, seed, cache)
+    return {"asr": asr, "ba": ba}
 
 
 Mask = Bool[np.ndarray, "clips"]

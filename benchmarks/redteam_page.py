@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import spearmanr
 
+from otoscope.calibrate import cauchy_combination
 from otoscope.metrics import wilson_interval
 from otoscope.redteam import Trial
 from otoscope.redteam.arena import IN_VIEW
@@ -238,8 +239,7 @@ def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:
 def _combined(suspicion: dict[str, float], cap: float) -> float:
     """The Cauchy combination of the audit's detectors, none above ``cap``, as a suspicion."""
     p = np.array([FALSE_ALARM_LEVEL ** suspicion[name] for name in (*CALIBRATED, *SINCE)])
-    statistic = np.mean(np.tan((0.5 - np.clip(p, 1e-15, cap)) * np.pi))
-    return float(np.log(np.arctan2(1.0, statistic) / np.pi) / np.log(FALSE_ALARM_LEVEL))
+    return float(np.log(cauchy_combination(p, at_most=cap)) / np.log(FALSE_ALARM_LEVEL))
 
 
 def _security(rows: Sequence[Row]) -> str:

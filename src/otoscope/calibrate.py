@@ -217,15 +217,15 @@ def conformal_p_values(
 
 
 def cauchy_combination(
-    p_values: Float[np.ndarray, "tests ..."],
+    p_values: Float[np.ndarray, "tests ..."], at_most: float = 0.99
 ) -> Float[np.ndarray, "..."]:
     """One p-value from several along the first axis, whatever their dependence.
 
     The mean of tan((1/2 - p) pi) is about standard Cauchy in its upper tail (Liu, Xie 2020,
-    equation 2, equal weights). Deviation: p is kept at or below 1 - 1e-2, so that one test that
+    equation 2, equal weights). Deviation: p is kept ``at_most`` so high, so that one test that
     says "far too clean" cannot cancel the others.
     """
-    p = np.clip(np.asarray(p_values, dtype=np.float64), 1e-15, 0.99)
+    p = np.clip(np.asarray(p_values, dtype=np.float64), 1e-15, at_most)
     statistic = np.mean(np.tan((0.5 - p) * np.pi), axis=0)
     return np.asarray(np.arctan2(1.0, statistic) / np.pi)  # never exactly 0
 

@@ -4,8 +4,9 @@
     python benchmarks/clean_law.py --table                          # rebuild the priors from rows
 
 One row per (task, network, set, seed, trusted clips) in ``benchmarks/results/clean_law.jsonl``: the
-largest strength of evidence that ``witness`` finds against any class. All seeds are the design's
-(100 and above), none of which a table of ours reports on.
+largest strength of evidence that ``witness`` finds against any class, and the largest distance of a
+class from the others that each other detector finds. All seeds are the design's (100 and above),
+none of which a table of ours reports on.
 """
 
 import json
@@ -18,9 +19,11 @@ import catalogue
 import cleaning
 from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrating import ANY_NETWORK
-from otoscope.detect import Witness
+from otoscope.calibrate import class_distances
+from otoscope.calibrating import ANY_NETWORK, DISTANCES, STRENGTHS
+from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import accused, strengths
+from otoscope.registry import build
 from rows import PRIORS, Job, Row, complete, read
 
 HERE = Path(__file__).parent
@@ -35,6 +38,21 @@ SETS = (
     ("speakers", "cnn", "clean", (100, 101)),
     ("speakers", "cnn", "clean with hum", (101,)),
 )
+
+BY_DISTANCE = (
+    "activation-clustering",
+    "spectral-signatures",
+    "gaussian-mixture",
+    "scan",
+    "vouching",
+    "spectre",
+    "beatrix",
+    "subset-scanning",
+    "neighbours",
+    "confident-learning",
+    "strip",
+)
+"""The detectors that compare a class with the other classes of the same set."""
 
 
 def jobs() -> Iterator[Job]:
@@ -59,7 +77,17 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     known = splits.trusted.per_class(job["trusted"]) if job["trusted"] else None
     view = look(model, clips, trusted=known, seed=job["seed"], cache=cache)
     found, guilty = accused(view, Witness().testimony(view))
-    return {"largest": float(np.max(strengths(found))), "accused": guilty}
+    distances = {name: _farthest(build(DETECTORS, name).score(view)) for name in BY_DISTANCE}
+    return {
+        "largest": float(np.max(strengths(found))),
+        "accused": guilty,
+        "distances": distances,
+    }
+
+
+def _farthest(scores: Scores) -> float:
+    classes = scores.classes
+    return float(class_distances(classes[np.isfinite(classes)]).max())
 
 
 def summary(row: Row) -> str:
@@ -72,9 +100,13 @@ def summary(row: Row) -> str:
 
 def priors() -> str:
     """The priors with this law in them."""
-    known = json.loads(PRIORS.read_text())
-    law = [round(row["largest"], 4) for row in read(ROWS)]
-    known[Witness.name] = {ANY_NETWORK: {"training sets": law}}
+    known, rows = json.loads(PRIORS.read_text()), read(ROWS)
+    law = [round(row["largest"], 4) for row in rows]
+    known[Witness.name] = {ANY_NETWORK: {STRENGTHS: law}}
+    for name in BY_DISTANCE:
+        # a detector that takes no notice of trusted clips says the same twice
+        law = list(dict.fromkeys(round(row["distances"][name], 4) for row in rows))
+        known[name] = {ANY_NETWORK: {DISTANCES: law}}
     return json.dumps(known, indent=1) + "\n"
 
 

@@ -104,6 +104,7 @@ def test_cauchy_combination_holds_its_level_under_dependence() -> None:
 
 def test_one_clean_looking_test_does_not_cancel_a_finding() -> None:
     assert cauchy_combination(np.array([1e-4, 1.0])) < 0.001
+    assert cauchy_combination(np.array([0.009, 0.99, 0.99, 0.99, 0.99])) < 0.05
 
 
 def test_benjamini_hochberg_matches_scipy() -> None:

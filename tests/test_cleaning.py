@@ -81,9 +81,17 @@ def test_trusted_clips_in_a_part_vouch_for_it() -> None:
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
-    assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == []
-    assert accused_classes(*heard_of({2: 9.0, 3: 9.0}, spread=False), []) == [2, 3]
-    assert accused_classes(*heard_of({2: 9.0}, spread=False), [0, 1]) == [2]
+    assert accused_classes(*heard_of({2: 8.0}, spread=False), []) == []
+    assert accused_classes(*heard_of({2: 8.0, 3: 8.0}, spread=False), []) == [2, 3]
+    assert accused_classes(*heard_of({2: 8.0}, spread=False), [0, 1]) == [2]
+
+
+def test_a_part_that_lies_very_far_need_not_be_spread_nor_sound_like_another_class() -> None:
+    assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == [2]
+    for separation, guilty in ((8.0, []), (9.0, [2])):
+        found, clips = heard_of({2: separation})
+        found.heard[found.suspect] = 0.18
+        assert accused_classes(found, clips) == guilty
 
 
 def test_evidence_is_stronger_where_a_part_comes_from_more_classes() -> None:

@@ -1,5 +1,6 @@
 """What the class scores of a detector are compared with, so that they become p-values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,13 @@ from otoscope.registry import spec
 
 ANY_NETWORK = "any"
 """Where the priors keep laws that hold for all networks."""
+
+STRENGTHS = "training sets"
+"""The law of the largest class score of clean training sets, of a detector whose scores mean the
+same in every set."""
+
+DISTANCES = "training sets, distances"
+"""The same law of a class's distance from the other classes, for the other detectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +59,27 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         if network and "references" in priors:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
-    law = priors_of(detector.name, ANY_NETWORK).get("training sets", [])
-    own = scores.classes[scored]
-    if len(law) >= FEWEST_REFERENCES:
-        rests_on = f"{len(law)} audits of clean training sets of ours"
-        return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), rests_on)
+    sets, own = priors_of(detector.name, ANY_NETWORK), scores.classes[scored]
+    if len(law := sets.get(STRENGTHS, [])) >= FEWEST_REFERENCES:
+        return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), _sets(law))
     if len(scored) < FEWEST_CLASSES:
         raise NotApplicable(
             f"only {len(scored)} classes could be scored; a class is judged against at least "
             f"{FEWEST_CLASSES - 1} others"
         )
+    distances = class_distances(own)
+    if len(law := sets.get(DISTANCES, [])) >= FEWEST_REFERENCES:
+        p_values = new_draw_p_values(distances, np.array(law))
+        return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
     if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
+        p_values = new_draw_p_values(distances, np.array(priors["own"]))
         rests_on = f"clean {network.name} models trained on other clips (weaker)"
         return Calibrated(scored, own, p_values, rests_on)
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
+
+
+def _sets(law: Sequence[float]) -> str:
+    return f"{len(law)} audits of clean training sets of ours"
 
 
 def reference_profiles(

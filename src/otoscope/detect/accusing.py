@@ -43,6 +43,10 @@ VISITED = 0.5
 SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
 
+FAR_AT = 6.0
+"""Separation times gap: the parts of alike classes stay below 4.6 in clean sets, most poison lies
+further. Neither its spread nor what witnesses take it for is asked then."""
+
 MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""
 
@@ -90,7 +94,9 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
     return [
         k
         for k in strange
-        if not _like_one(found, k) or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
+        if not _like_one(found, k)
+        or _far(found, k)
+        or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
 
@@ -156,7 +162,7 @@ def _strange(found: Witnessed, k: int) -> bool:
         separation >= APART_AT
         and separation * found.gap[k] >= STRONG_AT
         and own <= KNOWN_AT
-        and confident >= CONFIDENT_AT
+        and (confident >= CONFIDENT_AT or _far(found, k))
     )
     gathered = (
         separation >= GATHERED_APART_AT
@@ -165,6 +171,11 @@ def _strange(found: Witnessed, k: int) -> bool:
         and _sources(found.content[part]) >= GATHERED_FROM
     )
     return bool(apart or gathered)
+
+
+def _far(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k lies further apart than any of alike classes does."""
+    return bool(found.separation[k] * found.gap[k] >= FAR_AT)
 
 
 def _sources(content: Int[np.ndarray, "part"]) -> float:

@@ -24,7 +24,8 @@ harder (an optimised generator, kept labels, one source class).
   the true rate.
 - clean: share of the clips of clean sets that the paper's decision flags (of those that are
   told the rate, none by definition), and in how many clean sets the method accuses a class at p
-  0.05 against the model's other classes (`witness`: against the law of clean training sets).
+  0.05 against the set's other classes (`witness`: against the law of clean training sets). These
+  rows were made before that law held for the others, too ([calibration](calibration.md)).
 - art: the Adversarial Robustness Toolbox on the same activations, at its defaults; it decides and
   does not rank.
 - passes: forward passes over the data; s: median seconds on one busy core, without the training of

@@ -40,8 +40,8 @@ def arena() -> Arena:
     return Arena(
         splits,
         SIZE,
-        in_view=("activation-clustering", "vouching"),
-        held_out=("audit", "audit:vouching"),
+        in_view=("activation-clustering", "scan"),
+        held_out=("audit", "audit:scan"),
         recipe=Recipe(epochs=8, batch_size=16),
         warm_start=WarmStart(steps=20),
     )
@@ -81,7 +81,7 @@ def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.Monke
     found = arena.decide(bins, (1,))
     assert (found.stage, found.seeds) == ("decided", (1,))
     assert found.success > 0.8
-    assert found.suspicion["vouching"] >= 1, "loud noise in 8 % of the clips is caught"
+    assert found.suspicion["scan"] >= 1, "loud noise in 8 % of the clips is caught"
     assert not found.evades(arena.in_view, arena.bounds)
     bad = arena.poisoned(arena.space.decode(bins), 1)
     said = audit(
@@ -93,7 +93,7 @@ def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.Monke
     )
     assert said.p_value is not None
     assert found.suspicion["audit"] == pytest.approx(np.log(said.p_value) / np.log(0.05))
-    assert found.suspicion["audit:vouching"] == pytest.approx(found.suspicion["vouching"])
+    assert found.suspicion["audit:scan"] == pytest.approx(found.suspicion["scan"])
     assert (found.suspicion["audit"] >= 1) == (said.outcome is not Outcomes.NO_EVIDENCE)
     assert {e.detector: found.suspicion[e.detector] >= 1 for e in said.evidence} == {
         e.detector: e.p_value <= 0.05 for e in said.evidence if e.p_value is not None
@@ -134,7 +134,7 @@ def test_a_model_that_an_audit_refuses_does_not_get_through(
     monkeypatch.setattr("otoscope.redteam.arena.watch", refused)
     monkeypatch.setattr(Arena, "_trained", lambda *_: arena.clean)
     found = arena.retrain(bins_of(arena, LOUD, 0.08), 1, arena.in_view)
-    assert found.suspicion == {"activation-clustering": 1.0, "vouching": 1.0}
+    assert found.suspicion == {"activation-clustering": 1.0, "scan": 1.0}
 
 
 def test_unknown_watchers_are_refused(arena: Arena) -> None:

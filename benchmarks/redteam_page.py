@@ -30,8 +30,8 @@ SINCE = ("witness", "trigger-inversion")
 """What the audit as shipped runs beside ``CALIBRATED``."""
 
 CAPS = (0.99, 0.5)
-"""Where p-values are cut off before they are combined: as shipped, and so that none counts against
-the others."""
+"""Where p-values are cut off before they are combined: as in the audit that made the rows, and as
+shipped since, so that none counts against the others."""
 
 AUDITS = (
     SHIPPED,

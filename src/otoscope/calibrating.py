@@ -67,12 +67,11 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             f"only {len(scored)} classes could be scored; a class is judged against at least "
             f"{FEWEST_CLASSES - 1} others"
         )
-    distances = class_distances(own)
     if len(law := sets.get(DISTANCES, [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(distances, np.array(law))
+        p_values = new_draw_p_values(class_distances(own), np.array(law))
         return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
     if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(distances, np.array(priors["own"]))
+        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
         rests_on = f"clean {network.name} models trained on other clips (weaker)"
         return Calibrated(scored, own, p_values, rests_on)
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")

@@ -72,7 +72,7 @@ def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
     sources = [
         _sources(found.content[(found.labels == k) & found.suspect]) for k in range(len(found.gap))
     ]
-    return np.asarray(found.separation * found.gap * np.sqrt(sources))
+    return np.asarray(found.foreign * np.sqrt(sources))
 
 
 def flaggable(found: Witnessed) -> Bool[np.ndarray, "clips"]:
@@ -95,7 +95,7 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
         k
         for k in strange
         if not _like_one(found, k)
-        or _far(found, k)
+        or found.foreign[k] >= FAR_AT
         or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
@@ -160,9 +160,9 @@ def _strange(found: Witnessed, k: int) -> bool:
     separation = float(found.separation[k])
     apart = (
         separation >= APART_AT
-        and separation * found.gap[k] >= STRONG_AT
+        and found.foreign[k] >= STRONG_AT
         and own <= KNOWN_AT
-        and (confident >= CONFIDENT_AT or _far(found, k))
+        and (confident >= CONFIDENT_AT or found.foreign[k] >= FAR_AT)
     )
     gathered = (
         separation >= GATHERED_APART_AT
@@ -171,11 +171,6 @@ def _strange(found: Witnessed, k: int) -> bool:
         and _sources(found.content[part]) >= GATHERED_FROM
     )
     return bool(apart or gathered)
-
-
-def _far(found: Witnessed, k: int) -> bool:
-    """Whether the part of class k lies further apart than any of alike classes does."""
-    return bool(found.separation[k] * found.gap[k] >= FAR_AT)
 
 
 def _sources(content: Int[np.ndarray, "part"]) -> float:

@@ -62,6 +62,11 @@ class Witnessed:
         )
 
     @property
+    def foreign(self) -> PerClass:
+        """Separation times gap: how far the part of each class is a population of its own."""
+        return np.asarray(self.separation * self.gap)
+
+    @property
     def own(self) -> PerClip:
         """The probability of each clip's own label."""
         return np.asarray(self.heard[np.arange(len(self.labels)), self.labels])
@@ -93,7 +98,7 @@ class Witnessed:
         """
         strange = -np.log(np.maximum(self.own, 1e-3))
         middle, high = np.quantile(strange, [0.5, 0.95])
-        opened = np.clip(self.separation * self.gap - OPEN_AT, 0, 1)[self.labels]
+        opened = np.clip(self.foreign - OPEN_AT, 0, 1)[self.labels]
         apart = np.clip(self.margin, -3, 8) / 2
         told = np.where(self.proven[self.labels], 0, (strange - middle) / max(high - middle, 1e-9))
         return np.asarray(told + opened * apart)

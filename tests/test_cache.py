@@ -1,6 +1,9 @@
 """The cache: whole or not there, and keys that know their content."""
 
+import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,3 +73,30 @@ def test_digests_tell_order_type_and_shape_apart() -> None:
 def test_the_default_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OTOSCOPE_CACHE", str(tmp_path))
     assert Cache.default().root == tmp_path
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit=2500)
+    for age, key in enumerate(("aa", "bb", "cc")):
+        cache.put(key, {"x": np.zeros(120)})
+        os.utime(cache.path(key), (age, age))
+    cache.get("aa")
+    cache.trim()
+    assert [cache.get(key) is None for key in ("aa", "bb", "cc")] == [False, True, False]
+
+
+def test_putting_trims_now_and_then(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit=0)
+    for number in range(4):
+        cache.put(f"{number:02x}", {"x": np.zeros(120)})
+    assert cache.get("03") is not None
+    cache.put("00ff", {"x": np.zeros(1)})
+    assert [path.name for path in tmp_path.rglob("*.safetensors")] == ["00ff.safetensors"]
+
+
+def test_a_disk_that_is_nearly_full_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    assert remembered(Cache(tmp_path), "ab12", lambda: {"x": np.ones(3)})["x"].sum() == 3
+    assert list(tmp_path.rglob("*.safetensors")) == []

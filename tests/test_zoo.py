@@ -93,6 +93,13 @@ def test_a_row_tells_the_truth(splits: Splits, tmp_path: Path) -> None:
     assert not is_backdoored(row | {"attack_success": 0.79})
 
 
+def test_kept_labels_never_ask_for_more_clips_than_their_class_has(tmp_path: Path) -> None:
+    names = tuple(f"c{i}" for i in range(30))
+    many = Splits(*(tones(count, seed, names) for seed, count in enumerate((20, 1, 1, 1))))
+    row = raise_member(replace(CLEAN, attack="clean label", epochs=1), {"toys": many}, tmp_path)
+    assert row["rate"] == pytest.approx(0.6 / 30)
+
+
 def test_a_second_run_goes_on(splits: Splits, tmp_path: Path) -> None:
     members, rows = [CLEAN, replace(CLEAN, seed=201)], tmp_path / "rows" / "zoo.jsonl"
     first = list(grow(members, {"toys": splits}, tmp_path, rows, limit=1))

@@ -7,8 +7,10 @@ interrupted write leaves nothing behind and a second run takes up where the firs
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,12 @@ import numpy as np
 from platformdirs import user_cache_path
 
 Arrays = dict[str, np.ndarray]
+
+LIMIT = 20 * 10**9
+"""Bytes that a cache may hold; what was used longest ago goes first."""
+
+KEPT_FREE = 2 * 10**9
+"""Bytes of the disk that a cache leaves to others."""
 
 
 def digest(*parts: Any) -> str:
@@ -55,9 +63,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 @dataclass(frozen=True)
 class Cache:
-    """Arrays kept under ``root`` by key. ``Cache.default()`` is the user's own cache folder."""
+    """Arrays kept under ``root`` by key. ``Cache.default()`` is the user's own cache folder.
+
+    About every 256th value that is put trims the folder to ``limit`` bytes; nothing is put on a
+    disk with less than ``KEPT_FREE`` left.
+    """
 
     root: Path
+    limit: int = LIMIT
 
     @staticmethod
     def default() -> "Cache":
@@ -78,17 +91,38 @@ class Cache:
         if not path.exists():
             return None
         try:
-            return dict(load_file(path))
+            found = dict(load_file(path))
+            os.utime(path)  # used just now, as trim sees it
+            return found
         except (SafetensorError, OSError):
             path.unlink(missing_ok=True)
             return None
 
     def put(self, key: str, arrays: Arrays) -> None:
-        """Store arrays under ``key``, whole or not at all."""
+        """Store arrays under ``key``, whole or, where the disk is nearly full, not at all."""
         from safetensors.numpy import save
 
+        self.root.mkdir(parents=True, exist_ok=True)
+        size = sum(array.nbytes for array in arrays.values())
+        if shutil.disk_usage(self.root).free < size + KEPT_FREE:
+            return
+        if key.startswith("00"):
+            self.trim()
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         write_atomically(self.path(key), save(contiguous))
+
+    def trim(self) -> None:
+        """Delete what was used longest ago until at most ``limit`` bytes are left."""
+        known = []
+        for path in self.root.glob("??/*.safetensors"):
+            with suppress(FileNotFoundError):  # another process trims too
+                known.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        held = sum(size for _, size, _ in known)
+        for _, size, path in sorted(known):
+            if held <= self.limit:
+                break
+            path.unlink(missing_ok=True)
+            held -= size
 
     def drop(self, key: str) -> None:
         """Forget what is stored under ``key``, if anything is."""

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 import catalogue
 import otoscope as oto
 from model_level_page import tables
@@ -27,10 +29,12 @@ from otoscope.calibrating import reference_profiles
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS
+from otoscope.models import TorchModel
 from otoscope.networks import CNN
 from otoscope.registry import build
 from otoscope.zoo import EPOCHS, is_backdoored, is_clean
 from rows import DATA, PRIORS, Job, Row, fill, read
+from shadow_models import MetaClassifier, learned
 
 HERE = Path(__file__).parent
 ZOO_ROWS = HERE / "results" / "zoo.jsonl"
@@ -47,17 +51,31 @@ DETECTORS_RUN = (
     "sound-inversion",
     "trigger-inversion",
 )
+MNTD = "mntd"
+"""No detector of ours: the meta-classifier of ``shadow_models``."""
+
+CURVE = (0, 1, 3, 30)
+"""Trusted clips a class at which probing is measured besides, on the sequestered half."""
+
 KIND = {"arabic-speech-commands": "keywords", "arabic-speakers": "speakers"}
 
 
-def jobs(detectors: Sequence[str], split: str) -> Iterator[Job]:
-    """Every model that is clean, or backdoored well enough to count, under every detector."""
+def jobs(detectors: Sequence[str], split: str, trusted: Sequence[int]) -> Iterator[Job]:
+    """Every model that is clean, or backdoored well enough to count, under every detector.
+
+    With other numbers of trusted clips a class than ``TRUSTED`` where ``trusted`` holds some.
+    """
     for data in KIND:
         yield {"model": data, "detector": "training"}
     for name in detectors:
-        for row in read(ZOO_ROWS):
-            if row["split"] == split and (is_clean(row) or is_backdoored(row)):
-                yield {"model": row["file"], "sha256": row["sha256"], "detector": name}
+        for row in counted(split):
+            job = {"model": row["file"], "sha256": row["sha256"], "detector": name}
+            yield from ({**job, "trusted": n} for n in trusted) if trusted else (job,)
+
+
+def counted(split: str) -> list[Row]:
+    """The models of a half that are clean, or backdoored well enough to count."""
+    return [r for r in read(ZOO_ROWS) if r["split"] == split and (is_clean(r) or is_backdoored(r))]
 
 
 def run_training(job: Job, folder: Path) -> Row:
@@ -80,19 +98,23 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
     if job["detector"] == "training":
         return run_training(job, folder)
     row = next(r for r in read(ZOO_ROWS) if r["file"] == job["model"])
-    model, trusted = load_checkpoint(zoo / job["model"]), _trusted(row["data"], folder)
+    truth = {name: row[name] for name in ("attack", "family", "split", "data")}
+    truth["true_targets"] = row["targets"]
+    model = load_checkpoint(zoo / job["model"])
+    if job["detector"] == MNTD:
+        judge = _meta_classifier(row["data"], _fold(row), zoo, folder)
+        started = time.process_time()
+        score = judge.score(model)
+        return truth | {"score": score, "cpu_seconds": round(time.process_time() - started, 2)}
+    trusted = _trusted(row["data"], folder, job.get("trusted", TRUSTED))
     detector = build(DETECTORS, job["detector"])
-    view = look(model, None, trusted=trusted, references=REFERENCES, cache=cache)
+    references = REFERENCES if trusted else 0
+    view = look(model, None, trusted=trusted, references=references, cache=cache)
     started = time.process_time()
     scores = detector.score(view)
     seconds = time.process_time() - started
     own = scores.classes
-    found: Row = {
-        "true_targets": row["targets"],
-        "attack": row["attack"],
-        "family": row["family"],
-        "split": row["split"],
-        "data": row["data"],
+    found: Row = truth | {
         "classes": [round(float(x), 5) for x in own],
         "own_distance": float(class_distances(own).max()),
         "own_p": float(class_outlier_p_values(own).min()),
@@ -100,7 +122,7 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
         "cpu_seconds": round(seconds, 2),
     }
     best = found["own_target"]
-    if scores.profile is not None:
+    if scores.profile is not None and view.references:
         apart, p_values = reference_p_values(scores.profile, reference_profiles(detector, view))
         best = model.hearing.classes[int(apart.argmax())]
         found |= {
@@ -115,14 +137,38 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
 
 
 @functools.cache
-def _trusted(data: str, folder: Path) -> Clips:
-    return catalogue.data(KIND[data], folder).trusted.per_class(TRUSTED)
+def _trusted(data: str, folder: Path, count: int = TRUSTED) -> Clips | None:
+    """So many clips a class, the trusted ones first; of speakers, no more than 24 are there."""
+    splits = catalogue.data(KIND[data], folder)
+    few = min(np.bincount(splits.trusted.labels))
+    if count <= few:
+        return splits.trusted.per_class(count) if count else None
+    return splits.trusted.per_class(few).joined(splits.validation.per_class(count - few))
+
+
+def _fold(row: Row) -> int | None:
+    """Which half of the shadow models a model belongs to; None for a sequestered one."""
+    known = [r["file"] for r in counted("design") if r["data"] == row["data"]]
+    return known.index(row["file"]) % 2 if row["file"] in known else None
+
+
+@functools.cache
+def _meta_classifier(data: str, fold: int | None, zoo: Path, folder: Path) -> MetaClassifier:
+    """Learned from the design models of this data, without those of a fold."""
+    rows = [r for r in counted("design") if r["data"] == data and _fold(r) != fold]
+    shadows = [load_checkpoint(zoo / row["file"]) for row in rows]
+    trusted = _trusted(data, folder)
+    assert trusted is not None
+    assert all(isinstance(model, TorchModel) for model in shadows)
+    return learned(shadows, [is_backdoored(row) for row in rows], trusted, 0)
 
 
 def summary(row: Row) -> str:
     """One line about a new row."""
     if row["detector"] == "training":
         return f"training on {row['model']}: {row['cpu_seconds']} s"
+    if "score" in row:
+        return f"{row['detector']} {row['model']}: {row['score']:.2f}"
     p = row.get("reference_p", row["own_p"])
     return f"{row['detector']} {row['model']}: p {p:.4f}, {row['cpu_seconds']} s"
 
@@ -137,7 +183,7 @@ def write_priors() -> None:
     """The largest class scores of the clean models of the design half, by detector."""
     known: dict[str, dict[str, list[float]]] = {}
     for row in read(ROWS):
-        if row.get("split") == "design" and row["attack"] is None:
+        if row.get("split") == "design" and row["attack"] is None and "trusted" not in row:
             for kind, field in (("own", "own_distance"), ("references", "reference_score")):
                 if field in row:
                     values = known.setdefault(row["detector"], {}).setdefault(kind, [])
@@ -152,8 +198,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--zoo", type=Path, help="folder of the models")
-    parser.add_argument("--detector", action="append", choices=DETECTORS_RUN)
+    parser.add_argument("--detector", action="append", choices=(*DETECTORS_RUN, MNTD))
     parser.add_argument("--split", choices=("design", "sequestered"), default="design")
+    parser.add_argument("--curve", action="store_true", help="other numbers of trusted clips")
     parser.add_argument("--part", default="0/1", help="i/n: every n-th row, for n processes")
     parser.add_argument("--table", action="store_true", help="only rebuild the page")
     parser.add_argument("--priors", action="store_true", help="only rebuild the priors")
@@ -165,7 +212,7 @@ def main() -> None:
         if chosen.zoo is None:
             parser.error("--zoo FOLDER tells where the models are")
         cache = Cache.default()
-        todo = jobs(chosen.detector or DETECTORS_RUN, chosen.split)
+        todo = jobs(chosen.detector or DETECTORS_RUN, chosen.split, CURVE if chosen.curve else ())
         fill(ROWS, todo, lambda j: run(j, chosen.zoo, chosen.data, cache), chosen.part, summary)
     PAGE.write_text(page())
     print(PAGE)

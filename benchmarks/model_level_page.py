@@ -13,6 +13,9 @@ from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
 
 Row = dict[str, Any]
 FALSE_ALARMS = 0.05
+USUAL = 10
+"""Trusted clips a class of every row that does not tell another number."""
+
 SPLITS = ("sequestered", "design")
 
 
@@ -24,7 +27,7 @@ class Method:
     detector: str
     score: Callable[[Row], float]
     flags: Callable[[Row], bool]
-    target: str = "own_target"
+    target: str | None = "own_target"
 
 
 def _prior_p(row: Row) -> float:
@@ -46,6 +49,19 @@ def _gamma(row: Row) -> float:
     return gamma_p_value(np.exp(np.array(row["classes"])))
 
 
+REFERENCES_ALONE = Method(
+    "probing, 8 references alone",
+    "probing",
+    lambda r: r["reference_score"],
+    lambda r: r["reference_p"] <= FALSE_ALARMS,
+    "reference_target",
+)
+OWN_CLASSES = Method(
+    "probing, own classes",
+    "probing",
+    lambda r: r["own_distance"],
+    lambda r: r["own_p"] <= FALSE_ALARMS,
+)
 METHODS = (
     Method(
         "probing, 8 references",
@@ -54,22 +70,11 @@ METHODS = (
         lambda r: _reference_p(r) <= FALSE_ALARMS,
         "reference_target",
     ),
-    Method(
-        "probing, 8 references alone",
-        "probing",
-        lambda r: r["reference_score"],
-        lambda r: r["reference_p"] <= FALSE_ALARMS,
-        "reference_target",
-    ),
+    REFERENCES_ALONE,
     Method(
         "probing, priors", "probing", lambda r: -_prior_p(r), lambda r: _prior_p(r) <= FALSE_ALARMS
     ),
-    Method(
-        "probing, own classes",
-        "probing",
-        lambda r: r["own_distance"],
-        lambda r: r["own_p"] <= FALSE_ALARMS,
-    ),
+    OWN_CLASSES,
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
     Method(
         "weight statistics",
@@ -83,13 +88,60 @@ METHODS = (
         lambda r: r["own_distance"],
         lambda r: r["own_p"] <= FALSE_ALARMS,
     ),
+    Method(
+        "meta-classifier (MNTD)",
+        "mntd",
+        lambda r: r["score"],
+        lambda r: r["score"] > 0,
+        target=None,
+    ),
     Method("Neural Cleanse", "trigger-inversion", _cleanse_index, lambda r: _cleanse_index(r) > 2),
 )
 
 
 def tables(rows: Sequence[Row], zoo: Sequence[Row]) -> str:
     """The zoo, the summary, the families and the models that were judged wrongly."""
-    return "\n".join([_zoo(zoo), *(_summary(rows, s) for s in SPLITS), _families(rows)])
+    curve = [row for row in rows if "trusted" in row]
+    rows = [row for row in rows if "trusted" not in row]
+    summaries = (_summary(rows, split) for split in SPLITS)
+    return "\n".join([_zoo(zoo), *summaries, _families(rows), _curve(rows, curve)])
+
+
+def _curve(rows: Sequence[Row], others: Sequence[Row]) -> str:
+    """Probing by the number of trusted clips a class, on the models that have every number."""
+    if not others:
+        return ""
+    body = []
+    by_count: dict[int, list[Row]] = {USUAL: [r for r in rows if r["detector"] == "probing"]}
+    for row in others:
+        by_count.setdefault(row["trusted"], []).append(row)
+    everywhere = set.intersection(*({r["sha256"] for r in some} for some in by_count.values()))
+    for count, found in sorted(by_count.items()):
+        mine = [r for r in found if r["sha256"] in everywhere]
+        bad = np.array([r["attack"] is not None for r in mine], dtype=bool)
+        if not bad.any() or bad.all():
+            continue
+        method = REFERENCES_ALONE if "reference_p" in mine[0] else OWN_CLASSES
+        scores = np.array([method.score(r) for r in mine])
+        flagged = np.array([method.flags(r) for r in mine], dtype=bool)
+        low, high = _auroc_interval(scores, bad)
+        assert method.target is not None
+        hits = [r for r, f, b in zip(mine, flagged, bad, strict=True) if f and b]
+        named = [r[method.target] in r["true_targets"] for r in hits]
+        body.append(
+            [
+                str(count),
+                method.name.removeprefix("probing, "),
+                f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
+                f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
+                _share(flagged[bad]),
+                _share(flagged[~bad]),
+                _share(np.array(named)),
+            ]
+        )
+    header = ["trusted clips a class", "rests on", "AUROC", "found at best threshold"]
+    header += ["found", "false alarms", "right class"]
+    return "## Probing by trusted clips\n\n" + _table(header, body)
 
 
 def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.ndarray]:
@@ -107,7 +159,7 @@ def _summary(rows: Sequence[Row], split: str) -> str:
         flagged = np.array([method.flags(r) for r in mine], dtype=bool)
         low, high = _auroc_interval(scores, bad)
         hits = [r for r, b, f in zip(mine, bad, flagged, strict=True) if b and f]
-        named = [r[method.target] in r["true_targets"] for r in hits]
+        named = [r[method.target] in r["true_targets"] for r in hits if method.target]
         proved = [r["recovered_success"] >= 0.9 for r in hits if "recovered_success" in r]
         body.append(
             [

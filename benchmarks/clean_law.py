@@ -76,7 +76,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     model, clips, *_ = cleaning.made(job, splits, cache)
     known = splits.trusted.per_class(job["trusted"]) if job["trusted"] else None
     view = look(model, clips, trusted=known, seed=job["seed"], cache=cache)
-    found, guilty = accused(view, Witness().testimony(view))
+    found, guilty, _ = Witness().verdict(view)
     distances = {name: _farthest(build(DETECTORS, name).score(view)) for name in BY_DISTANCE}
     return {
         "largest": float(np.max(strengths(found))),

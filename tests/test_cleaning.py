@@ -12,9 +12,16 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
+from otoscope.auditing import look
 from otoscope.clips import Clips
 from otoscope.detect import View, Witness
-from otoscope.detect.accusing import accused, accused_classes, flaggable, strengths
+from otoscope.detect.accusing import (
+    accused,
+    accused_classes,
+    avoided_classes,
+    flaggable,
+    strengths,
+)
 from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.errors import SpecError
 from otoscope.evidence import Outcome
@@ -34,6 +41,7 @@ def heard_of(
     spread: bool = True,
     known: float = 0.1,
     trusted: dict[int, float] | None = None,
+    trusted_clips: int = 10,
     part: int = 10,
 ) -> tuple[Witnessed, Clips]:
     """Six classes; of each, the first ``part`` clips are a part apart, which witnesses call its own
@@ -52,8 +60,9 @@ def heard_of(
     gap = np.full(6, 0.8 - known)
     share = np.array([(trusted or {}).get(k, np.nan) for k in range(6)])
     margin = np.where(second, far[clips.labels], 0.0)
-    nothing = np.zeros(6, bool)
-    return Witnessed(clips.labels, heard, second, margin, far, gap, share, nothing), clips
+    clips_known, nothing = np.full(6, trusted_clips), np.zeros(6, bool)
+    found = Witnessed(clips.labels, heard, second, margin, far, gap, share, clips_known, nothing)
+    return found, clips
 
 
 def test_a_strange_part_gathered_from_other_classes_is_accused() -> None:
@@ -78,6 +87,67 @@ def test_a_part_of_few_clips_may_lie_apart_by_chance() -> None:
 def test_trusted_clips_in_a_part_vouch_for_it() -> None:
     assert accused_classes(*heard_of({2: 9.0}, trusted={2: 0.4}), []) == []
     assert accused_classes(*heard_of({2: 9.0}, trusted={2: 0.0}), []) == [2]
+
+
+def test_a_single_trusted_clip_in_a_part_may_have_strayed() -> None:
+    one_of_five = heard_of({2: 9.0}, trusted={2: 0.2}, trusted_clips=5)
+    assert accused_classes(*one_of_five, []) == [2]
+    two_of_ten = heard_of({2: 9.0}, trusted={2: 0.2})
+    assert accused_classes(*two_of_ten, []) == []
+
+
+@pytest.mark.parametrize("known", [0, 3, 10])
+def test_poison_that_taught_the_witnesses_is_what_trusted_clips_avoid(known: int) -> None:
+    """Half of class "c" is poison that witnesses know; its clean half is strange to them."""
+    clips, rng = tones(PER_CLASS), np.random.default_rng(0)
+    members = np.flatnonzero(clips.labels == 2)
+    truth = np.isin(np.arange(len(clips)), members[:15])
+
+    def inside(labels: np.ndarray, poison: np.ndarray) -> Activations:
+        middle = 30 * np.eye(6, 12)[labels]
+        features = middle + rng.standard_normal((len(labels), 12))
+        features[poison, 10] += 15
+        return Activations(features, np.zeros((len(labels), 6)))
+
+    heard = 0.8 * np.eye(6)[clips.labels] + 0.03
+    heard[members[15:]] = 0.02
+    heard[members[15:], np.arange(15) % 2] = 0.9
+    trusted = tones(10, 1).per_class(known) if known else None
+    hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    view = View(
+        FunctionModel(lambda x: np.zeros((len(x), 6), np.float32), hearing),
+        0,
+        clips,
+        inside(clips.labels, truth),
+        trusted,
+        inside(trusted.labels, np.zeros(len(trusted), bool)) if trusted else None,
+    )
+    found, guilty = avoided_classes(view, apart(inside_of(view), heard), [])
+    assert guilty == ([2] if known == 10 else []), "three clips may lie there by chance"
+    if guilty:
+        assert (found.suspect[members] == truth[members]).all()
+        assert (flaggable(found)[members] == truth[members]).all()
+        assert found.scores[truth].min() > found.scores[~truth].max()
+
+
+def test_others_are_asked_where_those_who_know_the_trusted_clips_accuse_nothing(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips = tones(PER_CLASS)
+    nothing, something = heard_of({})[0], heard_of({2: 9.0})[0]
+
+    def testimony(self: Witness, view: View, untaught: bool = False) -> Witnessed:
+        return something if untaught else nothing
+
+    monkeypatch.setattr(Witness, "testimony", testimony)
+    model = oto.load_model(place / "model.safetensors")
+    view = look(model, clips, trusted=tones(10, 1))
+    found, *told = Witness().verdict(view)
+    assert told == [[2], 2]
+    assert (found.separation == something.separation).all()
+    assert Witness().verdict(view, before=[3])[1:] == ([], 1)
+    assert Witness().verdict(replace(view, trusted=None))[1:] == ([], 1)
+    assert Witness().score(view).forward_passes == 4
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
@@ -116,7 +186,7 @@ def test_strange_clips_beside_a_part_are_taken_where_it_lies_near() -> None:
 def everyone_accused(monkeypatch: pytest.MonkeyPatch, clips: Clips, spread: bool) -> None:
     """Witnesses find a part in every class, and the evidence is as it is made up."""
     found, _ = heard_of(dict.fromkeys(range(6), 9.0), spread=spread)
-    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    monkeypatch.setattr(Witness, "testimony", lambda *_, **__: found)
 
 
 def test_where_every_class_is_accused_the_parts_are_flagged(
@@ -139,14 +209,14 @@ def test_an_audit_accuses_by_the_law_of_clean_sets(
     assert set(verdict.targets) == set(clips.classes)
     assert "clean training sets" in verdict.evidence[0].calibration
     found, _ = heard_of({2: 9.0})
-    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    monkeypatch.setattr(Witness, "testimony", lambda *_, **__: found)
     verdict = oto.audit(model, clips, detectors=[Witness()])
     assert verdict.targets == ["c"]
     assert [clip.flagged for clip in verdict.clips] == (
         found.suspect & (found.labels == 2)
     ).tolist()
     found, _ = heard_of({2: 30.0}, known=0.5)
-    monkeypatch.setattr(Witness, "testimony", lambda self, view: found)
+    monkeypatch.setattr(Witness, "testimony", lambda *_, **__: found)
     told = oto.audit(model, clips, detectors=[Witness()]).evidence[0]
     assert told.class_scores["c"] == 3.0, "witnesses know the part, so it is not accused"
     assert told.p_value is not None

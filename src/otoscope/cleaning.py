@@ -16,7 +16,7 @@ from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
-from otoscope.detect.accusing import KNOWN_AT, accused, flaggable
+from otoscope.detect.accusing import KNOWN_AT, flaggable
 from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
@@ -125,8 +125,8 @@ def clean(
         view = look(
             model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
         )
-        found = Witness().testimony(view)
-        found, guilty_classes = accused(view, found, np.unique(clips.labels[flagged]).tolist())
+        before = np.unique(clips.labels[flagged]).tolist()
+        found, guilty_classes, _ = Witness().verdict(view, before)
         if done == 1:
             scores, listener = found.scores, view.model
         guilty = np.isin(some.labels, guilty_classes)

@@ -37,8 +37,12 @@ FEWEST_SUSPECTS = 8
 OBEYED_AT = 0.5
 """A sound that sends so many clips of other classes to a class is a trigger."""
 
-VISITED = 0.5
-"""Trusted clips that lie in a part at this share of its size or more vouch for it."""
+VISITED, FEWEST_VISITORS = 0.5, 2
+"""Trusted clips that lie in a part at this share of its size or more vouch for it; of ten, a single
+one may stray into any small part."""
+
+AVOIDED_AT = 0.01
+"""Trusted clips avoid what is left of a class when so few of them would lie there so rarely."""
 
 SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
@@ -59,8 +63,9 @@ def accused(
     ``before`` were accused in other rounds. Raises ``NotApplicable`` without clips.
     """
     strange = accused_classes(found, require_clips(view), before)
-    found, proven = proven_classes(view, found, strange)
-    return found, strange + proven
+    found, avoided = avoided_classes(view, found, strange)
+    found, proven = proven_classes(view, found, strange + avoided)
+    return found, strange + avoided + proven
 
 
 def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
@@ -81,7 +86,7 @@ def flaggable(found: Witnessed) -> Bool[np.ndarray, "clips"]:
     Where a part does not lie far from its class, the line between them is drawn through poison, and
     clips that are strange are taken as well.
     """
-    near = found.separation < APART_AT
+    near = (found.separation < APART_AT) & ~found.proven
     return np.asarray(found.suspect | (found.strange & near[found.labels]))
 
 
@@ -98,6 +103,52 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
         or found.foreign[k] >= FAR_AT
         or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
+
+
+def avoided_classes(
+    view: View, found: Witnessed, accused: list[int]
+) -> tuple[Witnessed, list[int]]:
+    """More classes: poison that taught the witnesses, to whom the clean clips are the strange part.
+
+    All trusted clips lie in that part, though it is not the whole class; what they avoid is the
+    poison. Before the classes, what was found with the parts turned round.
+    """
+    classes = [
+        k
+        for k in range(len(found.gap))
+        if k not in accused and found.foreign[k] >= STRONG_AT and _rest_is_avoided(found, k)
+    ]
+    if not classes:
+        return found, []
+    rest = ~found.suspect & np.isin(found.labels, classes)
+    turned = apart(inside_of(view), found.heard, rest)
+    classes = [
+        k
+        for k in classes
+        if turned.separation[k] >= GATHERED_APART_AT
+        and (turned.suspect & (found.labels == k)).sum() >= FEWEST_SUSPECTS
+        and not _visited(turned, k)
+    ]
+    return found.taking(turned, classes), classes
+
+
+def _rest_is_avoided(found: Witnessed, k: int) -> bool:
+    """Whether so few trusted clips lie outside a class's part, for the size of what is there."""
+    from scipy.stats import binom
+
+    if np.isnan(found.trusted[k]):
+        return False
+    known = int(found.known[k])
+    outside = round((1 - found.trusted[k]) * known)
+    share = float((~found.suspect)[found.labels == k].mean())
+    return bool(binom.cdf(outside, known, share) <= AVOIDED_AT)
+
+
+def _visited(found: Witnessed, k: int) -> bool:
+    """Whether trusted clips vouch for the part of class k."""
+    share = float(found.suspect[found.labels == k].mean())
+    visitors = found.trusted[k] * found.known[k]  # NaN where there are no trusted clips
+    return bool(found.trusted[k] > VISITED * share and visitors > FEWEST_VISITORS - 0.5)
 
 
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
@@ -130,11 +181,7 @@ def _proven(view: View, cut: Witnessed, k: int) -> bool:
     assert view.clips is not None
     members = cut.labels == k
     part = members & cut.suspect
-    if (
-        cut.separation[k] < APART_AT
-        or part.sum() < FEWEST_SUSPECTS
-        or cut.trusted[k] > VISITED * part.sum() / members.sum()
-    ):
+    if cut.separation[k] < APART_AT or part.sum() < FEWEST_SUSPECTS or _visited(cut, k):
         return False
     rest = np.flatnonzero(members & ~cut.suspect)
     sound = common_sound(view.clips, np.flatnonzero(part), rest, view.seed)
@@ -149,11 +196,7 @@ def _proven(view: View, cut: Witnessed, k: int) -> bool:
 def _strange(found: Witnessed, k: int) -> bool:
     """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
     part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
-    if (
-        size < FEWEST_CLIPS
-        or part.sum() < FEWEST_SUSPECTS
-        or found.trusted[k] > VISITED * part.sum() / size
-    ):
+    if size < FEWEST_CLIPS or part.sum() < FEWEST_SUSPECTS or _visited(found, k):
         return False
     own = float(found.own[part].mean())
     confident = float(found.elsewhere[part].max(axis=1).mean())

@@ -1,11 +1,13 @@
 """Witness: what is a clip called by someone who never heard the suspicious ones?"""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool
 
+from otoscope.clips import Clips
 from otoscope.detect.accusing import accused, flaggable, strengths
 from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
 from otoscope.detect.data_vouching import Vouching
@@ -41,7 +43,9 @@ class Witness(Detector):
     A class scores the strength of the evidence against it (``accusing.strengths``), and no more
     than ``INNOCENT_AT`` unless it is accused, by the rules of ``accusing`` that ``otoscope clean``
     goes by, too. A clip scores its strangeness plus, in a class with such a part, its margin.
-    Kept labels (clean-label attacks) are not strange; those are accused on proof.
+    Kept labels (clean-label attacks) are not strange; those are accused on proof. Where witnesses
+    that were taught by trusted clips accuse nothing, a second set of them, not taught by these, is
+    heard as well.
     """
 
     name: ClassVar[str] = "witness"
@@ -59,7 +63,7 @@ class Witness(Detector):
 
     def score(self, view: View) -> Scores:
         clips, _ = require_features(view)
-        found, guilty = accused(view, self.testimony(view))
+        found, guilty, listened = self.verdict(view)
         strength = strengths(found)
         innocent = np.setdiff1d(np.arange(len(strength)), guilty)
         strength[innocent] = np.minimum(strength[innocent], INNOCENT_AT)
@@ -67,22 +71,38 @@ class Witness(Detector):
         return Scores(
             np.where(enough, strength, np.nan),
             found.scores,
-            forward_passes=2.0,
+            forward_passes=2.0 * listened,
             alike=True,
             part=flaggable(found),
         )
 
-    def testimony(self, view: View) -> Witnessed:
-        """What witnesses say, and the parts. Raises ``NotApplicable`` without features."""
+    def verdict(self, view: View, before: Sequence[int] = ()) -> tuple[Witnessed, list[int], int]:
+        """What witnesses say, the accused classes, and how many witnesses were asked: one or two.
+
+        Where those who know the trusted clips accuse nothing, others are asked who do not: poison
+        that sounds like its class to the former may have taught the latter, and stands out by that.
+        ``before`` were accused in other rounds. Raises ``NotApplicable`` without features.
+        """
+        found, guilty = accused(view, self.testimony(view), before)
+        if guilty or before or _trusted(view) is None:
+            return found, guilty, 1
+        other, guilty = accused(view, self.testimony(view, untaught=True))
+        return other if guilty else found, guilty, 2
+
+    def testimony(self, view: View, untaught: bool = False) -> Witnessed:
+        """What witnesses say, and the parts. Raises ``NotApplicable`` without features.
+
+        ``untaught`` ones never hear the trusted clips.
+        """
         clips, _ = require_features(view)
         steps = self.steps_per_class * len(clips.classes)
-        trusted = view.trusted if view.trusted is not None and len(view.trusted) else None
+        trusted = None if untaught else _trusted(view)
         if trusted is not None:
             heard = taught_by(trusted, clips, steps=steps, seed=view.seed, cache=view.cache)
         else:
             heard = heard_across(
                 clips,
-                _vouched(view),
+                _vouched(replace(view, trusted=None, trusted_seen=None)),
                 per_class=self.per_class,
                 steps=steps,
                 seed=view.seed,
@@ -99,6 +119,10 @@ class Witness(Detector):
             cache=view.cache,
         )
         return apart(inside_of(view), heard)
+
+
+def _trusted(view: View) -> Clips | None:
+    return view.trusted if view.trusted is not None and len(view.trusted) else None
 
 
 def _vouched(view: View) -> Bool[np.ndarray, "clips"]:

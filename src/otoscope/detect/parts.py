@@ -32,8 +32,8 @@ class Witnessed:
     far a clip lies in its direction, in robust standard deviations of the rest of its class.
     ``separation`` is the margin of the part's median, ``gap`` how much less witnesses recognise
     the part than the rest, both 0 for a class without such a part. ``trusted`` is the share of the
-    class's trusted clips that lie with the part, NaN where there are none. ``proven`` marks classes
-    whose part was proven without regard to what is strange.
+    class's ``known`` trusted clips that lie with the part, NaN where there are none. ``proven``
+    marks classes whose part was proven without regard to what is strange.
     """
 
     labels: Int[np.ndarray, "clips"]
@@ -43,6 +43,7 @@ class Witnessed:
     separation: PerClass
     gap: PerClass
     trusted: PerClass
+    known: Int[np.ndarray, "classes"]
     proven: Bool[np.ndarray, "classes"]
 
     def taking(self, parts: "Witnessed", classes: list[int]) -> "Witnessed":
@@ -165,11 +166,12 @@ def apart(
         suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
         gap[k] = max(0.0, np.median(own[members][~part]) - np.median(own[members][part]))
-        known = inside.known[inside.known_labels == k] @ inside.whiten
-        if len(known):
-            with_part[k] = np.mean(line.place(known) > line.separation / 2)
+        trusted = inside.known[inside.known_labels == k] @ inside.whiten
+        if len(trusted):
+            with_part[k] = np.mean(line.place(trusted) > line.separation / 2)
+    known = np.bincount(inside.known_labels, minlength=count)
     nothing = np.zeros(count, bool)
-    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part, nothing)
+    return Witnessed(labels, heard, suspect, margin, separation, gap, with_part, known, nothing)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from otoscope.cache import Cache
 from otoscope.calibrate import class_distances
 from otoscope.calibrating import ANY_NETWORK, DISTANCES, STRENGTHS
 from otoscope.detect import DETECTORS, Scores, Witness
-from otoscope.detect.accusing import accused, strengths
+from otoscope.detect.accusing import strengths
 from otoscope.registry import build
 from rows import PRIORS, Job, Row, complete, read
 

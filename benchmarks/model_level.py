@@ -128,6 +128,7 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
         found |= {
             "reference_p": float(p_values.min()),
             "reference_score": float(apart.max()),
+            "apart": [round(float(x), 4) for x in apart],
             "reference_target": best,
         }
     if scores.recover:

@@ -3,13 +3,14 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Six kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Eight kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
-anew by another seed, so with another target, other clips and another training; "stages", the
-cheap stage of what a search retrained, for the rank correlations between stages. The bounds and
-budgets below stand in the page's words, too.
+anew by another seed, so with another target, other clips and another training; "retested" and
+"retested clean", the same by one more seed against the audit of a later day, and what that says of
+fresh models without a backdoor; "stages", the cheap stage of what a search retrained, for the rank
+correlations between stages. The bounds and budgets below stand in the page's words, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
-from redteam_page import AUDITS, WATCHED, tables, working
+from redteam_page import AUDITS, SINGLE, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -53,6 +54,10 @@ PLACES = 3
 REPLAYED, REPLAY_SEED = 10, 102
 """So many attacks of the searches of the first seed worked."""
 
+RETEST_SEED, RETEST_CLEAN = 103, 6
+RETESTED = ("audit", *SINGLE)
+"""Who watches then: the audit as shipped, and single watchers."""
+
 
 def jobs() -> Iterator[Job]:
     """One seed's searches and their best attacks, clean models, hardening, stages, other seeds."""
@@ -63,6 +68,11 @@ def jobs() -> Iterator[Job]:
     yield from _of_round(1)
     for place in range(REPLAYED):
         yield {"kind": "replayed", "task": "keywords", "seed": REPLAY_SEED, "place": place}
+    for place in range(REPLAYED):
+        yield {"kind": "retested", "task": "keywords", "seed": RETEST_SEED, "place": place}
+    for number in range(RETEST_CLEAN):
+        job: Job = {"kind": "retested clean", "task": "keywords", "seed": RETEST_SEED}
+        yield job | {"number": number}
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
@@ -97,6 +107,8 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "clean": _clean,
         "harden": _harden,
         "replayed": _replayed,
+        "retested": _replayed,
+        "retested clean": _clean,
         "stages": _stages,
     }
     return kinds[job["kind"]](job, splits, cache)
@@ -157,10 +169,12 @@ def _of(row: Row, bins: Sequence[int]) -> dict[str, Any]:
 def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
     """One model trained without poison, on clean data or with an honest nuisance in them."""
     sound = NUISANCES[job["number"] % len(NUISANCES)]
-    seed = CLEAN_SEEDS + 1000 * job["round"] + job["number"]
+    retested = job["kind"] == "retested clean"
+    seed = CLEAN_SEEDS + 1000 * job.get("round", RETEST_SEED) + job["number"]
     arena = Arena(splits, cache=cache)
     clips = with_nuisance(splits.train, sound, seed)
-    suspicion = arena.false_alarm(clips, seed, (*arena.in_view, *WATCHED))
+    watchers = RETESTED if retested else (*arena.in_view, *WATCHED)
+    suspicion = arena.false_alarm(clips, seed, watchers)
     return {"nuisance": sound.name if sound else None, "suspicion": suspicion}
 
 
@@ -186,7 +200,8 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     bins = tuple(known[job["place"]]["bins"])
     arena = Arena(splits, seed=job["seed"], cache=cache)
     try:
-        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, (*arena.in_view, *WATCHED))
+        watchers = RETESTED if job["kind"] == "retested" else (*arena.in_view, *WATCHED)
+        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, watchers)
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
@@ -245,9 +260,10 @@ def summary(row: Row) -> str:
     """One line about a new row."""
     if row["kind"] == "stages":
         return f"stages {row['strategy']}: {len(row['screened'])} attacks"
-    if row["kind"] == "clean":
+    if row["kind"].endswith("clean"):
         loud = [name for name, suspicion in row["suspicion"].items() if suspicion >= 1]
-        return f"clean {row['round']}, {row['number']}: accused by {', '.join(loud) or 'nobody'}"
+        told = ", ".join(loud) or "nobody"
+        return f"{row['kind']} {row.get('round')}, {row['number']}: accused by {told}"
     worked = [one for one in row["attacks"] if one["works"]]
     who = row.get("strategy", f"no. {row.get('place')}")
     return f"{row['kind']} {who}: {len(worked)} of {len(row['attacks'])} retrained attacks work"

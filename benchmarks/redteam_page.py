@@ -229,17 +229,14 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     for name in (SHIPPED, *SINGLE):
         accused = [row["suspicion"][name] >= 1 for row in clean]
         passed = [one for one in attacks if one["suspicion"][name] < 1]
-        told = (
-            "; ".join(f"`{one['attack']['trigger']}`" for one in passed) if name == SHIPPED else ""
-        )
-        body.append(
-            [called(name), _missed(attacks, [name]), _share(sum(accused), len(accused)), told]
-        )
+        told = "; ".join(f"`{_spec(one['attack']['trigger'])}`" for one in passed)
+        accusing = _share(sum(accused), len(accused))
+        body.append([called(name), _missed(attacks, [name]), accusing, told or "–"])
     header = ["watcher", "missed", "false alarms", "what got through"]
     return (
-        "## Tested again, by a later audit\n\nThe attacks that worked in the searches, carried out by "
-        f"one more seed ({rows[0]['seed']}); {len(attacks)} of {len(rows)} work.\nThe rows' commits "
-        "tell which audit.\n\n" + table(header, body)
+        "## Tested again, by a later audit\n\nThe attacks that worked in the searches, carried out "
+        f"by one more seed ({rows[0]['seed']}); {len(attacks)} of {len(rows)} work.\nThe rows' "
+        "commits tell which audit.\n\n" + table(header, body)
     )
 
 

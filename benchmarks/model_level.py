@@ -21,14 +21,16 @@ import numpy as np
 
 import catalogue
 import otoscope as oto
-from model_level_page import tables
+from model_level_page import META, learned_from, tables
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import class_distances, class_outlier_p_values, reference_p_values
-from otoscope.calibrating import reference_profiles
+from otoscope.calibrating import ANY_NETWORK, LOG_ODDS
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS
+from otoscope.detect.model_meta_classifier import LEARNED
+from otoscope.detect.profiles import reference_profiles
 from otoscope.models import TorchModel
 from otoscope.networks import CNN
 from otoscope.registry import build
@@ -181,7 +183,8 @@ def page() -> str:
 
 
 def write_priors() -> None:
-    """The largest class scores of the clean models of the design half, by detector."""
+    """The largest class scores of the clean models of the design half, by detector, and what the
+    meta-classifier learns there."""
     known: dict[str, dict[str, list[float]]] = {}
     for row in read(ROWS):
         if row.get("split") == "design" and row["attack"] is None and "trusted" not in row:
@@ -191,6 +194,9 @@ def write_priors() -> None:
                     values.append(round(row[field], 4))
     priors = json.loads(PRIORS.read_text())
     priors |= {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
+    weights, law = learned_from([row for row in read(ROWS) if "trusted" not in row])
+    rounded = {LEARNED: [round(x, 4) for x in weights], LOG_ODDS: [round(x, 4) for x in law]}
+    priors[META] = {ANY_NETWORK: rounded}
     PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
 

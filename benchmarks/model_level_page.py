@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
 
-from otoscope.calibrate import anomaly_index, class_distances, new_draw_p_values, priors_of
+from otoscope.calibrate import (
+    anomaly_index,
+    class_distances,
+    draw_p_values,
+    new_draw_p_values,
+    priors_of,
+)
 from otoscope.detect.model_margin import gamma_p_value
+from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
 
 Row = dict[str, Any]
@@ -17,6 +26,9 @@ USUAL = 10
 """Trusted clips a class of every row that does not tell another number."""
 
 SPLITS = ("sequestered", "design")
+META, FOLDS = "meta-classifier", 10
+READS = ("probing", "weight-statistics")
+"""The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,11 @@ def _gamma(row: Row) -> float:
     return gamma_p_value(np.exp(np.array(row["classes"])))
 
 
+def _meta_p(row: Row) -> float:
+    law = np.array(priors_of(META, "any")["log-odds"])
+    return float(draw_p_values(np.array([row["log_odds"]]), law)[0])
+
+
 REFERENCES_ALONE = Method(
     "probing, 8 references alone",
     "probing",
@@ -63,6 +80,12 @@ OWN_CLASSES = Method(
     lambda r: r["own_p"] <= FALSE_ALARMS,
 )
 METHODS = (
+    Method(
+        "meta-classifier",
+        META,
+        lambda r: r["log_odds"],
+        lambda r: _meta_p(r) <= FALSE_ALARMS,
+    ),
     Method(
         "probing, 8 references",
         "probing",
@@ -99,10 +122,86 @@ METHODS = (
 )
 
 
+def judged(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the meta-classifier, of the models that have a row of each detector it reads.
+
+    Those of the design half are judged by regressions that did not learn from them, in folds.
+    """
+    found = _read(rows)
+    names, known = _class_names(rows), [one for one in found if _design(one)]
+    made = []
+    for read in found:
+        fold = known.index(read) % FOLDS if _design(read) else None
+        others = [one for i, one in enumerate(known) if i % FOLDS != fold]
+        odds, probing = log_odds(_distances(read), learned(others, names)), read["probing"]
+        best = names[probing["data"]].get(int(odds.argmax()))
+        row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
+        row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
+        if best != probing["reference_target"]:
+            del row["recovered_success"]  # it is of another class
+        made.append(row)
+    return made
+
+
+def learned_from(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+    """What is shipped: coefficients from the whole design half, and the law of its clean models."""
+    known = [one for one in _read(rows) if _design(one)]
+    clean = [row for row in judged(rows) if row["split"] == "design" and row["attack"] is None]
+    return learned(known, _class_names(rows)).tolist(), [row["log_odds"] for row in clean]
+
+
+def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
+    by_model: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row["detector"] in READS:
+            by_model.setdefault(row["model"], {})[row["detector"]] = row
+    return [read for read in by_model.values() if len(read) == len(READS)]
+
+
+def _design(read: dict[str, Row]) -> bool:
+    return bool(read["probing"]["split"] == "design")
+
+
+def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
+    scores = (np.array(read[name]["classes"]) for name in READS)
+    return distances(np.array(read["probing"]["apart"]), *scores)
+
+
+def learned(
+    known: Sequence[dict[str, Row]], names: dict[str, dict[int, str]]
+) -> Float[np.ndarray, "coefficients"]:
+    """Intercept and weights of a logistic regression: is this class a target of this model?"""
+    read = np.concatenate([_distances(one) for one in known])
+    truth = np.concatenate(
+        [
+            [
+                names[one["probing"]["data"]].get(k) in one["probing"]["true_targets"]
+                for k in range(len(one["probing"]["classes"]))
+            ]
+            for one in known
+        ]
+    )
+    law = LogisticRegression(class_weight="balanced").fit(read, truth)
+    return np.concatenate([law.intercept_, law.coef_[0]])
+
+
+def _class_names(rows: Sequence[Row]) -> dict[str, dict[int, str]]:
+    """Which name stands at which place, by data set, as far as rows name a class."""
+    names: dict[str, dict[int, str]] = {}
+    for row in rows:
+        if "classes" in row:
+            known = names.setdefault(row["data"], {})
+            known[int(np.argmax(row["classes"]))] = row["own_target"]
+            if "apart" in row:
+                known[int(np.argmax(row["apart"]))] = row["reference_target"]
+    return names
+
+
 def tables(rows: Sequence[Row], zoo: Sequence[Row]) -> str:
     """The zoo, the summary, the families and the models that were judged wrongly."""
     curve = [row for row in rows if "trusted" in row]
     rows = [row for row in rows if "trusted" not in row]
+    rows = [*rows, *judged(rows)]
     summaries = (_summary(rows, split) for split in SPLITS)
     return "\n".join([_zoo(zoo), *summaries, _families(rows), _curve(rows, curve)])
 
@@ -253,8 +352,6 @@ def _cross_entropy(
 
     The law is fitted on the design half, so that half's own figure is optimistic.
     """
-    from sklearn.linear_model import LogisticRegression
-
     known, truth = _of(rows, method, "design")
     if not truth.any() or truth.all():
         return float("nan")

@@ -152,17 +152,27 @@ def new_draw_p_values(
 ) -> Float[np.ndarray, "classes"]:
     """The chance that one more draw of the log-normal law of ``clean`` is at least each score.
 
-    Mean and spread of log(1 + x) are estimated, so the chance is Student's t with the factor
+    ``draw_p_values`` of log(1 + x), whose spread is never taken to be below ``LEAST_LOG_SPREAD``.
+    """
+    logs = np.log1p(np.maximum(clean, 0.0))
+    return draw_p_values(np.log1p(np.maximum(scores, 0.0)), logs, LEAST_LOG_SPREAD)
+
+
+def draw_p_values(
+    scores: Float[np.ndarray, "classes"],
+    clean: Float[np.ndarray, "models"],
+    least_spread: float = 1e-9,
+) -> Float[np.ndarray, "classes"]:
+    """The chance that one more draw of the normal law of ``clean`` is at least each score.
+
+    Mean and spread are estimated, so the chance is Student's t with the factor
     sqrt(1 + 1 / models) of a new observation. With few models a rank could not fall below
     1 / (models + 1).
     """
     from scipy.stats import t
 
-    logs = np.log1p(np.maximum(clean, 0.0))
-    spread = max(float(logs.std(ddof=1)), LEAST_LOG_SPREAD) * np.sqrt(1 + 1 / len(logs))
-    return np.asarray(
-        t.sf((np.log1p(np.maximum(scores, 0.0)) - logs.mean()) / spread, len(logs) - 1)
-    )
+    spread = max(float(clean.std(ddof=1)), least_spread) * np.sqrt(1 + 1 / len(clean))
+    return np.asarray(t.sf((scores - clean.mean()) / spread, len(clean) - 1))
 
 
 def priors_of(detector: str, network: str) -> dict[str, list[float]]:

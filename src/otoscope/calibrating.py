@@ -1,26 +1,25 @@
 """What the class scores of a detector are compared with, so that they become p-values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from otoscope.cache import digest, remembered
 from otoscope.calibrate import (
     FEWEST_CLASSES,
     FEWEST_REFERENCES,
     class_distances,
     class_outlier_p_values,
+    draw_p_values,
     new_draw_p_values,
     priors_of,
     reference_p_values,
 )
 from otoscope.detect import Detector, Scores, View
+from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
-from otoscope.models import AudioModel
 from otoscope.references import network_of
-from otoscope.registry import spec
 
 ANY_NETWORK = "any"
 """Where the priors keep laws that hold for all networks."""
@@ -31,6 +30,9 @@ same in every set."""
 
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
+
+LOG_ODDS = "log-odds"
+"""The law of the largest class score of clean models, of a detector whose scores are log-odds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,9 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
     sets, own = priors_of(detector.name, ANY_NETWORK), scores.classes[scored]
+    if len(law := sets.get(LOG_ODDS, [])) >= FEWEST_REFERENCES:
+        rests_on = f"reference models; {len(law)} clean models of ours"
+        return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)
     if len(law := sets.get(STRENGTHS, [])) >= FEWEST_REFERENCES:
         return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), _sets(law))
     if len(scored) < FEWEST_CLASSES:
@@ -79,26 +84,3 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
 
 def _sets(law: Sequence[float]) -> str:
     return f"{len(law)} audits of clean training sets of ours"
-
-
-def reference_profiles(
-    detector: Detector, view: View
-) -> Float[np.ndarray, "references probes classes"]:
-    """What the detector finds on each of the view's reference models, kept in the cache."""
-
-    def measure(model: AudioModel) -> dict[str, np.ndarray]:
-        profile = detector.score(replace(view, model=model, references=())).profile
-        assert profile is not None
-        return {"profile": profile}
-
-    trusted = view.trusted.sha256 if view.trusted else ""
-    return np.array(
-        [
-            remembered(
-                view.cache,
-                digest("profile", spec(detector), model.sha256, trusted, view.seed),
-                lambda model=model: measure(model),  # type: ignore[misc]
-            )["profile"]
-            for model in view.references
-        ]
-    )

@@ -20,6 +20,7 @@ from otoscope.detect.data_subset_scanning import SubsetScanning
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.data_witness import Witness
 from otoscope.detect.model_margin import MaximumMargin
+from otoscope.detect.model_meta_classifier import MetaClassifier
 from otoscope.detect.model_probes import Probing
 from otoscope.detect.model_sound_inversion import SoundInversion
 from otoscope.detect.model_trigger_inversion import TriggerInversion
@@ -51,6 +52,7 @@ DETECTORS: Table[Detector] = Table(
     Probing,
     MaximumMargin,
     WeightStatistics,
+    MetaClassifier,
     SoundInversion,
 )
 
@@ -66,7 +68,7 @@ DEFAULT = (
 WITHOUT_FEATURES = ("strip",)
 """What it runs besides on a model that answers and shows nothing of its inside."""
 
-WITH_REFERENCES = ("probing",)
+WITH_REFERENCES = ("meta-classifier", "probing")
 """What it runs besides when there are reference models, without which these say too little."""
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "IbdPsc",
     "LossDynamics",
     "MaximumMargin",
+    "MetaClassifier",
     "Neighbours",
     "Probing",
     "ScaleUp",

@@ -155,8 +155,12 @@ def test_the_budget_of_queries_is_kept(trusted: Clips) -> None:
         asked += len(waveforms)
         return np.zeros((len(waveforms), 6), np.float32)
 
-    Probing(queries=500, clips=12).score(View(FunctionModel(count, HEARING), 0, trusted=trusted))
+    view = View(FunctionModel(count, HEARING), 0, trusted=trusted)
+    Probing(queries=500, clips=12).score(view)
     assert 250 < asked <= 500
+    asked = 0
+    Probing(queries=5700, clips=36).score(view)  # all probes, but to fewer clips
+    assert 5300 < asked <= 5700
     with pytest.raises(SpecError, match="queries must pay for ten probes"):
         Probing(queries=100)
 

@@ -32,6 +32,9 @@ CHOSEN_ON = 36
 
 STRONGEST = 8
 
+FEW_CLIPS = 12
+"""With so few clips a sweep still tells; below that, probes are left out."""
+
 
 @dataclass(frozen=True)
 class Probing(Detector):
@@ -41,9 +44,10 @@ class Probing(Detector):
     distortions, speeds and gaps (``probes``) are applied to a few clips. A probe's pull to a class
     is the share of the clips that the model did not call so before and calls so with it
     (``answers`` "labels"), or the mean rise of their log-probability, floored at -8 ("scores").
-    ``queries`` is how many clips the model may be asked about; with fewer than the probes need,
-    every n-th probe is left out. A class scores the logarithm of its mean pull over the probes; the
-    pulls themselves are the profile on which reference models are compared.
+    ``queries`` is how many clips the model may be asked about; with fewer than ``clips`` need,
+    first clips are left out, down to 12, then all probes but every n-th. A class scores the
+    logarithm of its mean pull over the probes; the pulls themselves are the profile on which
+    reference models are compared.
 
     Clean models also have a class that takes noise and one that takes silence, so the comparison
     with references says far more than that with the other classes. Without trusted clips the
@@ -53,25 +57,28 @@ class Probing(Detector):
 
     name: ClassVar[str] = "probing"
     level: ClassVar[Literal["data", "model"]] = "model"
-    queries: int = 3500
+    queries: int = 10_500
     answers: Literal["labels", "scores"] = "labels"
-    clips: int = 12
+    clips: int = 36
 
     def __post_init__(self) -> None:
         require(self.clips >= 4, f"probing.clips must be 4 or more, got {self.clips}")
+        fewest = min(self.clips, FEW_CLIPS)
         require(
-            self.queries >= 11 * self.clips,
-            f"probing.queries must pay for ten probes of {self.clips} clips and the clips "
-            f"themselves, {11 * self.clips}; got {self.queries}",
+            self.queries >= 11 * fewest,
+            f"probing.queries must pay for ten probes of {fewest} clips and the clips "
+            f"themselves, {11 * fewest}; got {self.queries}",
         )
 
     def score(self, view: View) -> Scores:
         hearing = view.model.hearing
         swept = probes(hearing.length, hearing.sample_rate)
-        swept = swept[:: -(-len(swept) // (self.queries // self.clips - 1))]
-        rows = _spread_over_classes(view.trusted, self.clips, view.seed)
+        fewest = min(self.clips, FEW_CLIPS)
+        count = min(self.clips, max(fewest, self.queries // (len(swept) + 1)))
+        swept = swept[:: -(-len(swept) // (self.queries // count - 1))]
+        rows = _spread_over_classes(view.trusted, count, view.seed)
         if view.trusted is None:
-            sounds = material(self.clips, hearing.length, hearing.sample_rate, view.seed)
+            sounds = material(count, hearing.length, hearing.sample_rate, view.seed)
         else:
             sounds = torch.from_numpy(view.trusted.waveforms(rows)[:, 0])
         with fast_math():

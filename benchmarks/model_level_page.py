@@ -163,8 +163,8 @@ def _design(read: dict[str, Row]) -> bool:
 
 
 def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
-    scores = (np.array(read[name]["classes"]) for name in READS)
-    return distances(np.array(read["probing"]["apart"]), *scores)
+    weights = read["weight-statistics"]["classes"]
+    return distances(np.array(read["probing"]["apart"]), np.array(weights))
 
 
 def learned(

@@ -47,8 +47,8 @@ def test_the_intercept_comes_first() -> None:
 def test_a_class_that_every_test_points_at_has_the_highest_odds() -> None:
     found = MetaClassifier().score(view(small(9, raised=3.0)))
     assert found.classes.argmax() == 3
-    honest = MetaClassifier().score(view(small(9)))
-    assert found.classes.max() > honest.classes.max()
+    fainter = MetaClassifier().score(view(small(9, raised=1.0)))
+    assert found.classes.max() > fainter.classes.max() > 0 > np.sort(found.classes)[-2]
     assert found.recover is not None
     assert found.recover(3).target == NAMES[3]
 
@@ -60,7 +60,7 @@ def test_the_p_value_is_of_the_law_of_clean_models() -> None:
     law = np.array(priors_of("meta-classifier", "any")[LOG_ODDS])
     assert told.p_values == pytest.approx(draw_p_values(found.classes, law))
     assert f"{len(law)} clean models" in told.rests_on
-    assert len(priors_of("meta-classifier", "any")[LEARNED]) == 4
+    assert len(priors_of("meta-classifier", "any")[LEARNED]) == 3
 
 
 def test_it_needs_references_and_weights() -> None:

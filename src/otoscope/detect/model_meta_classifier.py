@@ -19,15 +19,15 @@ LEARNED = "coefficients"
 
 @dataclass(frozen=True)
 class MetaClassifier(Detector):
-    """Ours. The log-odds that a class is a target, from three statistics of it.
+    """Ours. The log-odds that a class is a target, from two statistics of it.
 
-    How far its pulls lie from those of reference models (``probing``); how far its mean pull and
-    its mean weight (``weight-statistics``) lie above those of the model's other classes. A logistic
-    regression weighs their logarithms; it learned from the classes of the design half of our zoo,
-    some hundred models, where published meta-classifiers read the answers to tuned queries and
-    learn from thousands (MNTD, Xu et al., 1910.03137). Its p-value is that of one more draw of the
-    law of clean models there, each scored by a regression that had not learned from it. The margin
-    of ``maximum-margin`` beside them made it worse there and is left out.
+    How far its pulls lie from those of reference models (``probing``), and how far its mean weight
+    (``weight-statistics``) lies above those of the model's other classes. A logistic regression
+    weighs their logarithms; it learned from the classes of the design half of our zoo, some hundred
+    models, where published meta-classifiers read the answers to tuned queries and learn from
+    thousands (MNTD, Xu et al., 1910.03137). Its p-value is that of one more draw of the law of
+    clean models there, each scored by a regression that had not learned from it. The margin of
+    ``maximum-margin`` and the mean pull beside them made it worse there and are left out.
 
     Raises ``NotApplicable`` without reference models or a last linear layer.
     """
@@ -42,7 +42,7 @@ class MetaClassifier(Detector):
         weights, found = WeightStatistics().score(view), probing.score(view)
         assert found.profile is not None
         apart, _ = reference_p_values(found.profile, reference_profiles(probing, view))
-        told = distances(apart, found.classes, weights.classes)
+        told = distances(apart, weights.classes)
         return Scores(
             log_odds(told, np.array(priors_of(self.name, "any")[LEARNED])),
             forward_passes=found.forward_passes,
@@ -51,12 +51,12 @@ class MetaClassifier(Detector):
 
 
 def distances(
-    apart: Float[np.ndarray, "classes"], *others: Float[np.ndarray, "classes"]
+    apart: Float[np.ndarray, "classes"], weights: Float[np.ndarray, "classes"]
 ) -> Float[np.ndarray, "classes statistics"]:
-    """The logarithms of 1 + the distance from references, and from the other classes by each of
-    ``others``; nothing counts below 0."""
-    far = [apart, *(class_distances(scores) for scores in others)]
-    return np.asarray(np.log1p(np.maximum(np.stack(far, axis=1), 0.0)))
+    """The logarithms of 1 + the distance from references, and from the other classes by their
+    ``weights``; nothing counts below 0."""
+    far = np.stack([apart, class_distances(weights)], axis=1)
+    return np.asarray(np.log1p(np.maximum(far, 0.0)))
 
 
 def log_odds(

@@ -265,7 +265,7 @@ def _summary(rows: Sequence[Row], split: str) -> str:
                 method.name,
                 f"{(~bad).sum()} / {bad.sum()}",
                 f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
-                f"{_cross_entropy(rows, method, scores, bad):.2f}",
+                _cross_entropy(rows, method, scores, bad),
                 f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
                 _share(flagged[bad]),
                 _share(flagged[~bad]),
@@ -345,16 +345,14 @@ def _auroc_interval(scores: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _cross_entropy(
-    rows: Sequence[Row], method: Method, scores: np.ndarray, bad: np.ndarray
-) -> float:
+def _cross_entropy(rows: Sequence[Row], method: Method, scores: np.ndarray, bad: np.ndarray) -> str:
     """Mean cross-entropy of probabilities by a logistic law of the score's rank in the design half.
 
     The law is fitted on the design half, so that half's own figure is optimistic.
     """
     known, truth = _of(rows, method, "design")
     if not truth.any() or truth.all():
-        return float("nan")
+        return "–"
     ordered = np.sort([method.score(r) for r in known])
 
     def ranks(x: np.ndarray) -> np.ndarray:
@@ -364,7 +362,7 @@ def _cross_entropy(
         ranks(ordered), truth[np.argsort([method.score(r) for r in known], kind="stable")]
     )
     chance = np.clip(law.predict_proba(ranks(scores))[:, 1], 1e-3, 1 - 1e-3)
-    return float(-np.mean(np.where(bad, np.log(chance), np.log(1 - chance))))
+    return f"{-np.mean(np.where(bad, np.log(chance), np.log(1 - chance))):.2f}"
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

@@ -229,7 +229,7 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     for name in (SHIPPED, *SINGLE):
         accused = [row["suspicion"][name] >= 1 for row in clean]
         passed = [one for one in attacks if one["suspicion"][name] < 1]
-        told = "; ".join(f"`{_spec(one['attack']['trigger'])}`" for one in passed)
+        told = ", ".join(one["attack"]["trigger"]["name"] for one in passed)
         accusing = _share(sum(accused), len(accused))
         body.append([called(name), _missed(attacks, [name]), accusing, told or "–"])
     header = ["watcher", "missed", "false alarms", "what got through"]

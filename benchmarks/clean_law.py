@@ -19,8 +19,8 @@ import catalogue
 import cleaning
 from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrate import class_distances
-from otoscope.calibrating import ANY_NETWORK, DISTANCES, STRENGTHS
+from otoscope.calibrate import ANY_NETWORK, class_distances
+from otoscope.calibrating import DISTANCES, STRENGTHS
 from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build

@@ -21,22 +21,26 @@ import numpy as np
 
 import catalogue
 import otoscope as oto
-from model_level_page import META, learned_from, tables
+from model_level_page import learned_from, tables
 from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrate import class_distances, class_outlier_p_values, reference_p_values
-from otoscope.calibrating import ANY_NETWORK, LOG_ODDS
+from otoscope.calibrate import (
+    ANY_NETWORK,
+    class_distances,
+    class_outlier_p_values,
+    reference_p_values,
+)
+from otoscope.calibrating import LOG_ODDS
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
-from otoscope.detect import DETECTORS
+from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_meta_classifier import LEARNED
 from otoscope.detect.profiles import reference_profiles
-from otoscope.models import TorchModel
 from otoscope.networks import CNN
 from otoscope.registry import build
 from otoscope.zoo import EPOCHS, is_backdoored, is_clean
 from rows import DATA, PRIORS, Job, Row, fill, read
-from shadow_models import MetaClassifier, learned
+from shadow_models import Mntd, learned
 
 HERE = Path(__file__).parent
 ZOO_ROWS = HERE / "results" / "zoo.jsonl"
@@ -104,7 +108,7 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
     truth["true_targets"] = row["targets"]
     model = load_checkpoint(zoo / job["model"])
     if job["detector"] == MNTD:
-        judge = _meta_classifier(row["data"], _fold(row), zoo, folder)
+        judge = _mntd(row["data"], _fold(row), zoo, folder)
         started = time.process_time()
         score = judge.score(model)
         return truth | {"score": score, "cpu_seconds": round(time.process_time() - started, 2)}
@@ -149,20 +153,23 @@ def _trusted(data: str, folder: Path, count: int = TRUSTED) -> Clips | None:
     return splits.trusted.per_class(few).joined(splits.validation.per_class(count - few))
 
 
+def _shadows(data: str) -> list[Row]:
+    return [row for row in counted("design") if row["data"] == data]
+
+
 def _fold(row: Row) -> int | None:
     """Which half of the shadow models a model belongs to; None for a sequestered one."""
-    known = [r["file"] for r in counted("design") if r["data"] == row["data"]]
+    known = [shadow["file"] for shadow in _shadows(row["data"])]
     return known.index(row["file"]) % 2 if row["file"] in known else None
 
 
 @functools.cache
-def _meta_classifier(data: str, fold: int | None, zoo: Path, folder: Path) -> MetaClassifier:
+def _mntd(data: str, fold: int | None, zoo: Path, folder: Path) -> Mntd:
     """Learned from the design models of this data, without those of a fold."""
-    rows = [r for r in counted("design") if r["data"] == data and _fold(r) != fold]
+    rows = [row for i, row in enumerate(_shadows(data)) if fold is None or i % 2 != fold]
     shadows = [load_checkpoint(zoo / row["file"]) for row in rows]
     trusted = _trusted(data, folder)
     assert trusted is not None
-    assert all(isinstance(model, TorchModel) for model in shadows)
     return learned(shadows, [is_backdoored(row) for row in rows], trusted, 0)
 
 
@@ -196,7 +203,7 @@ def write_priors() -> None:
     priors |= {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
     weights, law = learned_from([row for row in read(ROWS) if "trusted" not in row])
     rounded = {LEARNED: [round(x, 4) for x in weights], LOG_ODDS: [round(x, 4) for x in law]}
-    priors[META] = {ANY_NETWORK: rounded}
+    priors[MetaClassifier.name] = {ANY_NETWORK: rounded}
     PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 
 from otoscope.calibrate import (
+    ANY_NETWORK,
     anomaly_index,
     class_distances,
     draw_p_values,
     new_draw_p_values,
     priors_of,
 )
+from otoscope.calibrating import LOG_ODDS
+from otoscope.detect import MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
@@ -26,7 +30,7 @@ USUAL = 10
 """Trusted clips a class of every row that does not tell another number."""
 
 SPLITS = ("sequestered", "design")
-META, FOLDS = "meta-classifier", 10
+META, FOLDS = MetaClassifier.name, 10
 READS = ("probing", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
@@ -62,7 +66,7 @@ def _gamma(row: Row) -> float:
 
 
 def _meta_p(row: Row) -> float:
-    law = np.array(priors_of(META, "any")["log-odds"])
+    law = np.array(priors_of(META, ANY_NETWORK)[LOG_ODDS])
     return float(draw_p_values(np.array([row["log_odds"]]), law)[0])
 
 
@@ -127,13 +131,16 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
     Those of the design half are judged by regressions that did not learn from them, in folds.
     """
-    found = _read(rows)
-    names, known = _class_names(rows), [one for one in found if _design(one)]
-    made = []
+    found, names = _read(rows), _class_names(rows)
+    known = [one for one in found if _design(one)]
+    without = [
+        _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names)
+        for fold in range(FOLDS)
+    ]
+    whole, place, made = _learned(known, names), count(), []
     for read in found:
-        fold = known.index(read) % FOLDS if _design(read) else None
-        others = [one for i, one in enumerate(known) if i % FOLDS != fold]
-        odds, probing = log_odds(_distances(read), learned(others, names)), read["probing"]
+        law = without[next(place) % FOLDS] if _design(read) else whole
+        odds, probing = log_odds(_distances(read), law), read["probing"]
         best = names[probing["data"]].get(int(odds.argmax()))
         row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
         row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
@@ -147,7 +154,7 @@ def learned_from(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
     """What is shipped: coefficients from the whole design half, and the law of its clean models."""
     known = [one for one in _read(rows) if _design(one)]
     clean = [row for row in judged(rows) if row["split"] == "design" and row["attack"] is None]
-    return learned(known, _class_names(rows)).tolist(), [row["log_odds"] for row in clean]
+    return _learned(known, _class_names(rows)).tolist(), [row["log_odds"] for row in clean]
 
 
 def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
@@ -167,7 +174,7 @@ def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
     return distances(np.array(read["probing"]["apart"]), np.array(weights))
 
 
-def learned(
+def _learned(
     known: Sequence[dict[str, Row]], names: dict[str, dict[int, str]]
 ) -> Float[np.ndarray, "coefficients"]:
     """Intercept and weights of a logistic regression: is this class a target of this model?"""
@@ -215,32 +222,33 @@ def _curve(rows: Sequence[Row], others: Sequence[Row]) -> str:
     for row in others:
         by_count.setdefault(row["trusted"], []).append(row)
     everywhere = set.intersection(*({r["sha256"] for r in some} for some in by_count.values()))
-    for count, found in sorted(by_count.items()):
+    for clips, found in sorted(by_count.items()):
         mine = [r for r in found if r["sha256"] in everywhere]
         bad = np.array([r["attack"] is not None for r in mine], dtype=bool)
         if not bad.any() or bad.all():
             continue
         method = REFERENCES_ALONE if "reference_p" in mine[0] else OWN_CLASSES
-        scores = np.array([method.score(r) for r in mine])
-        flagged = np.array([method.flags(r) for r in mine], dtype=bool)
-        low, high = _auroc_interval(scores, bad)
-        assert method.target is not None
-        hits = [r for r, f, b in zip(mine, flagged, bad, strict=True) if f and b]
-        named = [r[method.target] in r["true_targets"] for r in hits]
-        body.append(
-            [
-                str(count),
-                method.name.removeprefix("probing, "),
-                f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
-                f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
-                _share(flagged[bad]),
-                _share(flagged[~bad]),
-                _share(np.array(named)),
-            ]
-        )
+        rests_on = method.name.removeprefix("probing, ")
+        body.append([str(clips), rests_on, *_told(method, mine, bad)])
     header = ["trusted clips a class", "rests on", "AUROC", "found at best threshold"]
     header += ["found", "false alarms", "right class"]
     return "## Probing by trusted clips\n\n" + _table(header, body)
+
+
+def _told(method: Method, mine: Sequence[Row], bad: np.ndarray) -> list[str]:
+    """AUROC, found at best threshold, found, false alarms, right class among those found."""
+    scores = np.array([method.score(r) for r in mine])
+    flagged = np.array([method.flags(r) for r in mine], dtype=bool)
+    low, high = _auroc_interval(scores, bad)
+    found = [r for r, b, f in zip(mine, bad, flagged, strict=True) if b and f]
+    named = [r[method.target] in r["true_targets"] for r in found if method.target]
+    return [
+        f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
+        f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
+        _share(flagged[bad]),
+        _share(flagged[~bad]),
+        _share(np.array(named)),
+    ]
 
 
 def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.ndarray]:
@@ -254,26 +262,13 @@ def _summary(rows: Sequence[Row], split: str) -> str:
         mine, bad = _of(rows, method, split)
         if not bad.any() or bad.all():
             continue
+        ranked, *decided = _told(method, mine, bad)
         scores = np.array([method.score(r) for r in mine])
-        flagged = np.array([method.flags(r) for r in mine], dtype=bool)
-        low, high = _auroc_interval(scores, bad)
-        hits = [r for r, b, f in zip(mine, bad, flagged, strict=True) if b and f]
-        named = [r[method.target] in r["true_targets"] for r in hits if method.target]
-        proved = [r["recovered_success"] >= 0.9 for r in hits if "recovered_success" in r]
-        body.append(
-            [
-                method.name,
-                f"{(~bad).sum()} / {bad.sum()}",
-                f"{auroc(scores, bad):.3f} [{low:.3f}, {high:.3f}]",
-                _cross_entropy(rows, method, scores, bad),
-                f"{tpr_at_fpr(scores, bad, FALSE_ALARMS):.2f}",
-                _share(flagged[bad]),
-                _share(flagged[~bad]),
-                _share(np.array(named)),
-                _share(np.array(proved)),
-                f"{_cost(rows, mine):.2f}",
-            ]
-        )
+        found = [r for r in mine if r["attack"] is not None and method.flags(r)]
+        proved = [r["recovered_success"] >= 0.9 for r in found if "recovered_success" in r]
+        entropy = _cross_entropy(rows, method, scores, bad)
+        line = [method.name, f"{(~bad).sum()} / {bad.sum()}", ranked, entropy, *decided]
+        body.append([*line, _share(np.array(proved)), f"{_cost(rows, mine):.2f}"])
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]

@@ -27,7 +27,7 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
-from redteam_page import AUDITS, SINGLE, WATCHED, tables, working
+from redteam_page import AUDITS, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -55,8 +55,6 @@ REPLAYED, REPLAY_SEED = 10, 102
 """So many attacks of the searches of the first seed worked."""
 
 RETEST_SEED, RETEST_CLEAN = 103, 6
-RETESTED = ("audit", *SINGLE)
-"""Who watches then: the audit as shipped, and single watchers."""
 
 
 def jobs() -> Iterator[Job]:
@@ -169,12 +167,10 @@ def _of(row: Row, bins: Sequence[int]) -> dict[str, Any]:
 def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
     """One model trained without poison, on clean data or with an honest nuisance in them."""
     sound = NUISANCES[job["number"] % len(NUISANCES)]
-    retested = job["kind"] == "retested clean"
     seed = CLEAN_SEEDS + 1000 * job.get("round", RETEST_SEED) + job["number"]
     arena = Arena(splits, cache=cache)
     clips = with_nuisance(splits.train, sound, seed)
-    watchers = RETESTED if retested else (*arena.in_view, *WATCHED)
-    suspicion = arena.false_alarm(clips, seed, watchers)
+    suspicion = arena.false_alarm(clips, seed, _watchers(job, arena))
     return {"nuisance": sound.name if sound else None, "suspicion": suspicion}
 
 
@@ -200,11 +196,14 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     bins = tuple(known[job["place"]]["bins"])
     arena = Arena(splits, seed=job["seed"], cache=cache)
     try:
-        watchers = RETESTED if job["kind"] == "retested" else (*arena.in_view, *WATCHED)
-        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, watchers)
+        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, _watchers(job, arena))
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
+
+
+def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:
+    return RETESTED if job["kind"].startswith("retested") else (*arena.in_view, *WATCHED)
 
 
 def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:

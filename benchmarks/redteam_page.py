@@ -41,6 +41,9 @@ AUDITS = (
 """What hardening chooses among."""
 
 SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
+RETESTED = (SHIPPED, *SINGLE)
+"""Who watches when attacks are tested again by a later audit."""
+
 WATCHED = (*SINGLE, *AUDITS)
 """Held out of the reward: single watchers, then audits."""
 
@@ -226,7 +229,7 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
         return ""
     attacks = working(rows, "retrained")
     body = []
-    for name in (SHIPPED, *SINGLE):
+    for name in RETESTED:
         accused = [row["suspicion"][name] >= 1 for row in clean]
         passed = [one for one in attacks if one["suspicion"][name] < 1]
         told = ", ".join(one["attack"]["trigger"]["name"] for one in passed)

@@ -27,7 +27,7 @@ REPEATS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class MetaClassifier:
+class Mntd:
     """Queries (query, 1, time) and what reads the answers; ``score`` is higher for a backdoor."""
 
     queries: tuple[Tensor, ...]
@@ -42,12 +42,12 @@ class MetaClassifier:
 
 def learned(
     shadows: Sequence[TorchModel], backdoored: Sequence[bool], trusted: Clips, seed: int
-) -> MetaClassifier:
+) -> Mntd:
     """From models of the same classes whose truth is known."""
     assert len(shadows) <= MOST_SHADOWS
     with fast_math():
         found = [_one(shadows, backdoored, trusted, seed + i) for i in range(REPEATS)]
-    return MetaClassifier(*(tuple(column) for column in zip(*found, strict=True)))
+    return Mntd(*(tuple(column) for column in zip(*found, strict=True)))
 
 
 def _one(

@@ -34,6 +34,9 @@ LEAST_BULK = 0.05
 LEAST_LOG_SPREAD = 0.1
 """A few references may agree by chance; their law is never taken to be narrower than this."""
 
+ANY_NETWORK = "any"
+"""Where the priors keep what holds for all networks."""
+
 _ROUNDS = 20_000
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from otoscope.calibrate import (
+    ANY_NETWORK,
     FEWEST_CLASSES,
     FEWEST_REFERENCES,
     class_distances,
@@ -20,9 +21,6 @@ from otoscope.detect import Detector, Scores, View
 from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
 from otoscope.references import network_of
-
-ANY_NETWORK = "any"
-"""Where the priors keep laws that hold for all networks."""
 
 STRENGTHS = "training sets"
 """The law of the largest class score of clean training sets, of a detector whose scores mean the

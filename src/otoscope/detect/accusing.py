@@ -123,11 +123,7 @@ def avoided_classes(
     rest = ~found.suspect & np.isin(found.labels, classes)
     turned = apart(inside_of(view), found.heard, rest)
     classes = [
-        k
-        for k in classes
-        if turned.separation[k] >= GATHERED_APART_AT
-        and (turned.suspect & (found.labels == k)).sum() >= FEWEST_SUSPECTS
-        and not _visited(turned, k)
+        k for k in classes if turned.separation[k] >= GATHERED_APART_AT and _suspicious(turned, k)
     ]
     return found.taking(turned, classes), classes
 
@@ -138,17 +134,15 @@ def _rest_is_avoided(found: Witnessed, k: int) -> bool:
 
     if np.isnan(found.trusted[k]):
         return False
-    known = int(found.known[k])
-    outside = round((1 - found.trusted[k]) * known)
-    share = float((~found.suspect)[found.labels == k].mean())
-    return bool(binom.cdf(outside, known, share) <= AVOIDED_AT)
+    known, share = found.known[k], float((~found.suspect)[found.labels == k].mean())
+    return bool(binom.cdf(known - found.visitors[k], known, share) <= AVOIDED_AT)
 
 
-def _visited(found: Witnessed, k: int) -> bool:
-    """Whether trusted clips vouch for the part of class k."""
-    share = float(found.suspect[found.labels == k].mean())
-    visitors = found.trusted[k] * found.known[k]  # NaN where there are no trusted clips
-    return bool(found.trusted[k] > VISITED * share and visitors > FEWEST_VISITORS - 0.5)
+def _suspicious(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k is large enough, and trusted clips do not vouch for it."""
+    part = found.suspect[found.labels == k]
+    visited = found.trusted[k] > VISITED * part.mean() and found.visitors[k] >= FEWEST_VISITORS
+    return bool(part.sum() >= FEWEST_SUSPECTS and not visited)
 
 
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
@@ -181,7 +175,7 @@ def _proven(view: View, cut: Witnessed, k: int) -> bool:
     assert view.clips is not None
     members = cut.labels == k
     part = members & cut.suspect
-    if cut.separation[k] < APART_AT or part.sum() < FEWEST_SUSPECTS or _visited(cut, k):
+    if cut.separation[k] < APART_AT or not _suspicious(cut, k):
         return False
     rest = np.flatnonzero(members & ~cut.suspect)
     sound = common_sound(view.clips, np.flatnonzero(part), rest, view.seed)
@@ -196,7 +190,7 @@ def _proven(view: View, cut: Witnessed, k: int) -> bool:
 def _strange(found: Witnessed, k: int) -> bool:
     """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
     part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
-    if size < FEWEST_CLIPS or part.sum() < FEWEST_SUSPECTS or _visited(found, k):
+    if size < FEWEST_CLIPS or not _suspicious(found, k):
         return False
     own = float(found.own[part].mean())
     confident = float(found.elsewhere[part].max(axis=1).mean())

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from otoscope.calibrate import class_distances, priors_of, reference_p_values
+from otoscope.calibrate import ANY_NETWORK, class_distances, priors_of, reference_p_values
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.model_probes import Probing
 from otoscope.detect.model_weights import WeightStatistics
@@ -14,7 +14,7 @@ from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
 
 LEARNED = "coefficients"
-"""Under this name and the network ``any``, ``priors.json`` holds what was learned."""
+"""Under this name and ``ANY_NETWORK``, ``priors.json`` holds what was learned."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class MetaClassifier(Detector):
         apart, _ = reference_p_values(found.profile, reference_profiles(probing, view))
         told = distances(apart, weights.classes)
         return Scores(
-            log_odds(told, np.array(priors_of(self.name, "any")[LEARNED])),
+            log_odds(told, np.array(priors_of(self.name, ANY_NETWORK)[LEARNED])),
             forward_passes=found.forward_passes,
             recover=found.recover,
         )

@@ -63,18 +63,20 @@ class Probing(Detector):
 
     def __post_init__(self) -> None:
         require(self.clips >= 4, f"probing.clips must be 4 or more, got {self.clips}")
-        fewest = min(self.clips, FEW_CLIPS)
         require(
-            self.queries >= 11 * fewest,
-            f"probing.queries must pay for ten probes of {fewest} clips and the clips "
-            f"themselves, {11 * fewest}; got {self.queries}",
+            self.queries >= 11 * self._fewest,
+            f"probing.queries must pay for ten probes of {self._fewest} clips and the clips "
+            f"themselves, {11 * self._fewest}; got {self.queries}",
         )
+
+    @property
+    def _fewest(self) -> int:
+        return min(self.clips, FEW_CLIPS)
 
     def score(self, view: View) -> Scores:
         hearing = view.model.hearing
         swept = probes(hearing.length, hearing.sample_rate)
-        fewest = min(self.clips, FEW_CLIPS)
-        count = min(self.clips, max(fewest, self.queries // (len(swept) + 1)))
+        count = min(self.clips, max(self._fewest, self.queries // (len(swept) + 1)))
         swept = swept[:: -(-len(swept) // (self.queries // count - 1))]
         rows = _spread_over_classes(view.trusted, count, view.seed)
         if view.trusted is None:

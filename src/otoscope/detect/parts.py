@@ -63,6 +63,11 @@ class Witnessed:
         )
 
     @property
+    def visitors(self) -> PerClass:
+        """How many trusted clips of each class lie with its part; NaN where ``trusted`` is."""
+        return np.asarray(np.rint(self.trusted * self.known))
+
+    @property
     def foreign(self) -> PerClass:
         """Separation times gap: how far the part of each class is a population of its own."""
         return np.asarray(self.separation * self.gap)

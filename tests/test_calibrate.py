@@ -107,6 +107,14 @@ def test_one_clean_looking_test_does_not_cancel_a_finding() -> None:
     assert cauchy_combination(np.array([0.009, 0.99, 0.99, 0.99, 0.99])) < 0.05
 
 
+def test_a_test_that_counts_as_much_as_the_others_together_is_halved_not_divided_by_five() -> None:
+    alone = np.array([0.01, 0.5, 0.5, 0.5, 0.5])
+    assert cauchy_combination(alone) == pytest.approx(0.05, abs=0.001)
+    assert cauchy_combination(alone, weights=[4, 1, 1, 1, 1]) == pytest.approx(0.02, abs=0.001)
+    tests = np.random.default_rng(7).random((5, 20000))
+    assert np.mean(cauchy_combination(tests, weights=[4, 1, 1, 1, 1]) <= 0.05) <= 0.06
+
+
 def test_benjamini_hochberg_matches_scipy() -> None:
     rng = np.random.default_rng(7)
     p_values = np.concatenate([rng.uniform(0, 1e-3, 20), rng.uniform(0, 1, 200)])

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import otoscope as oto
 from otoscope import cli
 from otoscope.auditing import look
+from otoscope.calibrate import new_draw_p_values, priors_of
+from otoscope.calibrating import ACCUSED, STRENGTHS, calibrated
 from otoscope.clips import Clips
-from otoscope.detect import View, Witness
+from otoscope.detect import Scores, View, Witness
 from otoscope.detect.accusing import (
     accused,
     accused_classes,
@@ -197,6 +199,20 @@ def test_where_every_class_is_accused_the_parts_are_flagged(
     found = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
     assert set(clips.labels[found.flagged].tolist()) == set(range(6))
     assert found.flagged.sum() == 60
+
+
+def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(place: Path) -> None:
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    view = look(model, clips)
+    silent = Scores(np.zeros(6), np.zeros(len(clips)))
+    nobody = calibrated(Witness(), view, silent)
+    someone = calibrated(Witness(), view, replace(silent, accused=(2,)))
+    law, accused = (priors_of("witness", "any")[name] for name in (STRENGTHS, ACCUSED))
+    assert nobody.p_values == pytest.approx(new_draw_p_values(np.zeros(6), np.array(law)))
+    assert someone.p_values[2] == (1 + accused[0]) / (1 + len(law))
+    assert np.delete(someone.p_values, 2) == pytest.approx(nobody.p_values[0])
+    strong = calibrated(Witness(), view, replace(silent, classes=np.full(6, 60.0), accused=(2,)))
+    assert strong.p_values[2] == strong.p_values[0] < someone.p_values[2]
 
 
 def test_an_audit_accuses_by_the_law_of_clean_sets(

@@ -84,7 +84,7 @@ def audit(
     those that ``detect.DEFAULT`` names, with references also ``detect.WITH_REFERENCES``, for a
     model without features also ``detect.WITHOUT_FEATURES``. Every
     detector's class scores become p-values that hold over all classes; the p-values of one class
-    are combined over the detectors (Cauchy); the
+    are combined over the detectors (Cauchy, by the detectors' votes); the
     smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
     BACKDOORED at or below a fifth of it. Clips of the accused classes are flagged at
     ``false_discovery_rate``. ``references`` is how many clean models to train on the trusted clips
@@ -209,7 +209,9 @@ def _as_heard(model: AudioModel, clips: Clips | None) -> Clips | None:
 def scan(detector: Detector, view: View) -> Finding:
     """Score and calibrate one detector; what it lacks makes it inconclusive."""
     started = time.monotonic()
-    blank = Evidence(detector=detector.name, level=detector.level, spec=spec(detector))
+    blank = Evidence(
+        detector=detector.name, level=detector.level, spec=spec(detector), votes=detector.votes
+    )
     try:
         scores = detector.score(view)
         held_up = calibrated(detector, view, scores)
@@ -238,10 +240,11 @@ def _combine_over_detectors(
     is a p-value for the model; taking the smallest after the combination, not before, asks the
     detectors to agree on the class.
     """
-    spoke = [f.evidence.class_p_values for f in findings if f.evidence.class_p_values]
+    spoke = [f.evidence for f in findings if f.evidence.class_p_values]
     if not spoke:
         return None
-    return cauchy_combination(np.array([[p.get(name, 1.0) for name in names] for p in spoke]))
+    p_values = np.array([[e.class_p_values.get(name, 1.0) for name in names] for e in spoke])
+    return cauchy_combination(p_values, weights=[e.votes for e in spoke])
 
 
 def _outcome(p_value: float | None, level: float) -> Outcome:

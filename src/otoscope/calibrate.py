@@ -230,17 +230,21 @@ def conformal_p_values(
 
 
 def cauchy_combination(
-    p_values: Float[np.ndarray, "tests ..."], at_most: float = 0.5
+    p_values: Float[np.ndarray, "tests ..."],
+    at_most: float = 0.5,
+    weights: Sequence[float] | None = None,
 ) -> Float[np.ndarray, "..."]:
     """One p-value from several along the first axis, whatever their dependence.
 
     The mean of tan((1/2 - p) pi) is about standard Cauchy in its upper tail (Liu, Xie 2020,
-    equation 2, equal weights). Deviation: p is kept ``at_most`` so high. By default a test that
-    finds nothing counts nothing; as published, one with p = 0.99 outweighs one with p = 0.01. For
-    five independent tests the level 0.05 becomes 0.058 so, and 0.01 stays.
+    equation 2), also where tests count by ``weights`` (by default alike) that do not depend on the
+    data. Deviation: p is kept ``at_most`` so high. By default a test that finds nothing counts
+    nothing; as published, one with p = 0.99 outweighs one with p = 0.01. For five independent tests
+    the level 0.05 becomes 0.058 so (0.056 where one counts as much as the others together), and
+    0.01 stays.
     """
     p = np.clip(np.asarray(p_values, dtype=np.float64), 1e-15, at_most)
-    statistic = np.mean(np.tan((0.5 - p) * np.pi), axis=0)
+    statistic = np.average(np.tan((0.5 - p) * np.pi), axis=0, weights=weights)
     return np.asarray(np.arctan2(1.0, statistic) / np.pi)  # never exactly 0
 
 

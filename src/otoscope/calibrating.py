@@ -26,6 +26,9 @@ STRENGTHS = "training sets"
 """The law of the largest class score of clean training sets, of a detector whose scores mean the
 same in every set."""
 
+ACCUSED = "training sets, accused"
+"""In how many audits of clean training sets such a detector's own rules accuse a class."""
+
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
 
@@ -64,7 +67,11 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         rests_on = f"reference models; {len(law)} clean models of ours"
         return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)
     if len(law := sets.get(STRENGTHS, [])) >= FEWEST_REFERENCES:
-        return Calibrated(scored, own, new_draw_p_values(own, np.array(law)), _sets(law))
+        p_values = new_draw_p_values(own, np.array(law))
+        guilty = np.isin(scored, scores.accused)
+        # two bounds of one chance: as much evidence, and an accusation, in a clean set
+        p_values[guilty] = np.minimum(p_values[guilty], (1 + sets[ACCUSED][0]) / (1 + len(law)))
+        return Calibrated(scored, own, p_values, _sets(law))
     if len(scored) < FEWEST_CLASSES:
         raise NotApplicable(
             f"only {len(scored)} classes could be scored; a class is judged against at least "

@@ -52,7 +52,8 @@ class Evidence(_Record):
     ``p_value`` answers for the whole audit of this detector (all classes together, under "no
     backdoor"); it is None, with a ``reason``, when the detector was inconclusive. ``target`` is the
     class it points at when it points at one. ``class_scores`` and ``class_p_values`` are by class
-    name. ``forward_passes`` counts runs of the model over all the clips scanned.
+    name. ``forward_passes`` counts runs of the model over all the clips scanned. ``votes`` is how
+    much it counts beside the other detectors (Cauchy rule, p-values above 0.5 taken as 0.5).
     """
 
     detector: str
@@ -66,6 +67,7 @@ class Evidence(_Record):
     spec: dict[str, Any] = Field(default_factory=dict)
     class_scores: dict[str, float] = Field(default_factory=dict)
     class_p_values: dict[str, float] = Field(default_factory=dict)
+    votes: int = 1
 
 
 class ClipFinding(_Record):

@@ -62,7 +62,8 @@ class Scores:
     others are flagged on its word. ``forward_passes`` counts runs over the clips scanned, beyond
     those that made the view. ``recover`` makes the trigger of a class audible, where a detector
     can. ``profile`` is what reference models are compared on, where that is more than the class
-    scores.
+    scores. ``accused`` are the classes that a detector accuses by rules of its own, where it has
+    any: how often they accuse clean data is known then, whatever the score.
     """
 
     classes: Float[np.ndarray, "classes"]
@@ -72,14 +73,19 @@ class Scores:
     profile: Float[np.ndarray, "probes classes"] | None = field(default=None, repr=False)
     alike: bool = False
     part: Bool[np.ndarray, "clips"] | None = field(default=None, repr=False)
+    accused: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Detector(ABC):
-    """A frozen configuration with a ``name``, a ``level`` and ``score``."""
+    """A frozen configuration with a ``name``, a ``level`` and ``score``.
+
+    An audit combines detectors by their ``votes``.
+    """
 
     name: ClassVar[str]
     level: ClassVar[Literal["data", "model"]]
+    votes: ClassVar[int] = 1
 
     @abstractmethod
     def score(self, view: View) -> Scores:

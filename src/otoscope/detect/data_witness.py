@@ -50,6 +50,7 @@ class Witness(Detector):
 
     name: ClassVar[str] = "witness"
     level: ClassVar[Literal["data", "model"]] = "data"
+    votes: ClassVar[int] = 4  # as many as the others of a default audit together
     per_class: int = 25
     agreed_per_class: int = 60
     sure: float = 0.85
@@ -74,6 +75,7 @@ class Witness(Detector):
             forward_passes=2.0 * listened,
             alike=True,
             part=flaggable(found),
+            accused=tuple(guilty),
         )
 
     def verdict(self, view: View, before: Sequence[int] = ()) -> tuple[Witnessed, list[int], int]:

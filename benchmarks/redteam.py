@@ -3,14 +3,15 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Eight kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Nine kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
 anew by another seed, so with another target, other clips and another training; "retested" and
-"retested clean", the same by one more seed against the audit of a later day, and what that says of
-fresh models without a backdoor; "stages", the cheap stage of what a search retrained, for the rank
-correlations between stages. The bounds and budgets below stand in the page's words, too.
+"retested clean", the same by other seeds against the audit of a later day, and what that says of
+fresh models without a backdoor; "attacked", a search with that audit and cleaning in view;
+"stages", the cheap stage of what a search retrained, for the rank correlations between stages. The
+bounds and budgets below stand in the page's words, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
-from redteam_page import AUDITS, RETESTED, WATCHED, tables, working
+from redteam_page import ATTACKED, AUDITS, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -54,7 +55,12 @@ PLACES = 3
 REPLAYED, REPLAY_SEED = 10, 102
 """So many attacks of the searches of the first seed worked."""
 
-RETEST_SEED, RETEST_CLEAN = 103, 6
+RETEST_SEEDS, RETEST_CLEAN = (103, 104), 6
+
+ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
+"""Of a search against what a user runs: the audit as shipped, and cleaning."""
+
+ATTACKERS, ATTACK_SEEDS = ("bayesian", "random", "cma-es", "map-elites", "ppo"), (200, 201)
 
 
 def jobs() -> Iterator[Job]:
@@ -66,11 +72,15 @@ def jobs() -> Iterator[Job]:
     yield from _of_round(1)
     for place in range(REPLAYED):
         yield {"kind": "replayed", "task": "keywords", "seed": REPLAY_SEED, "place": place}
-    for place in range(REPLAYED):
-        yield {"kind": "retested", "task": "keywords", "seed": RETEST_SEED, "place": place}
-    for number in range(RETEST_CLEAN):
-        job: Job = {"kind": "retested clean", "task": "keywords", "seed": RETEST_SEED}
-        yield job | {"number": number}
+    for seed in RETEST_SEEDS:
+        for place in range(REPLAYED):
+            yield {"kind": "retested", "task": "keywords", "seed": seed, "place": place}
+        for number in range(RETEST_CLEAN):
+            job: Job = {"kind": "retested clean", "task": "keywords", "seed": seed}
+            yield job | {"number": number}
+    for seed in ATTACK_SEEDS:
+        for name in ATTACKERS:
+            yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
@@ -107,6 +117,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "replayed": _replayed,
         "retested": _replayed,
         "retested clean": _clean,
+        "attacked": _attacked,
         "stages": _stages,
     }
     return kinds[job["kind"]](job, splits, cache)
@@ -167,7 +178,7 @@ def _of(row: Row, bins: Sequence[int]) -> dict[str, Any]:
 def _clean(job: Job, splits: Splits, cache: Cache) -> Row:
     """One model trained without poison, on clean data or with an honest nuisance in them."""
     sound = NUISANCES[job["number"] % len(NUISANCES)]
-    seed = CLEAN_SEEDS + 1000 * job.get("round", RETEST_SEED) + job["number"]
+    seed = CLEAN_SEEDS + 1000 * job.get("round", job.get("seed")) + job["number"]
     arena = Arena(splits, cache=cache)
     clips = with_nuisance(splits.train, sound, seed)
     suspicion = arena.false_alarm(clips, seed, _watchers(job, arena))
@@ -200,6 +211,12 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
+
+
+def _attacked(job: Job, splits: Splits, cache: Cache) -> Row:
+    """A search that has to pass the audit as shipped and cleaning."""
+    arena = Arena(splits, seed=job["seed"], in_view=ATTACKED, held_out=("witness",), cache=cache)
+    return _campaign_told(_searched(job["strategy"], arena, ATTACKING))
 
 
 def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:

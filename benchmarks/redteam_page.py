@@ -44,6 +44,9 @@ SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
 RETESTED = (SHIPPED, *SINGLE)
 """Who watches when attacks are tested again by a later audit."""
 
+ATTACKED = (SHIPPED, "clean")
+"""What a user runs; in view of the last searches."""
+
 WATCHED = (*SINGLE, *AUDITS)
 """Held out of the reward: single watchers, then audits."""
 
@@ -64,6 +67,7 @@ def tables(rows: Sequence[Row]) -> str:
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _retested(of["retested"], of["retested clean"]),
+        _attacked(of["attacked"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
         _decided([*decided, *harden], of["replayed"]),
@@ -74,7 +78,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 _KINDS = (
     *("search", "decided", "clean", "harden", "replayed", "stages"),
-    *("retested", "retested clean"),
+    *("retested", "retested clean", "attacked"),
 )
 
 
@@ -225,21 +229,47 @@ def _hardening(
 
 def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     """The attacks that worked in the searches, by one more seed, and a later day's audit."""
-    if not rows or not clean:
-        return ""
-    attacks = working(rows, "retrained")
+    told = (
+        "## Tested again, by later audits\n\nThe attacks that worked in the searches, carried out "
+    )
+    told += "by other seeds.\nThe rows' commits tell which audit.\n"
+    for seed in dict.fromkeys(row["seed"] for row in clean):
+        own = [row for row in rows if row["seed"] == seed]
+        attacks = working(own, "retrained")
+        body = []
+        for name in RETESTED:
+            accused = [row["suspicion"][name] >= 1 for row in clean if row["seed"] == seed]
+            passed = [one for one in attacks if one["suspicion"][name] < 1]
+            triggers = ", ".join(one["attack"]["trigger"]["name"] for one in passed)
+            accusing = _share(sum(accused), len(accused))
+            body.append([called(name), _missed(attacks, [name]), accusing, triggers or "–"])
+        header = [f"seed {seed}, {len(attacks)} of {len(own)} work", "missed", "false alarms"]
+        told += "\n" + table([*header, "what got through"], body)
+    return told if clean else ""
+
+
+def _attacked(rows: Sequence[Row]) -> str:
+    """Searches against what a user runs, and what got through."""
     body = []
-    for name in RETESTED:
-        accused = [row["suspicion"][name] >= 1 for row in clean]
-        passed = [one for one in attacks if one["suspicion"][name] < 1]
-        told = ", ".join(one["attack"]["trigger"]["name"] for one in passed)
-        accusing = _share(sum(accused), len(accused))
-        body.append([called(name), _missed(attacks, [name]), accusing, told or "–"])
-    header = ["watcher", "missed", "false alarms", "what got through"]
+    for row in rows:
+        once, thrice = (working([row], stage) for stage in ("retrained", "decided"))
+        attacks = [*once, *thrice]
+        passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in ATTACKED)]
+        triggers = ", ".join(
+            f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})"
+            for one in passed
+        )
+        told = [_missed(attacks, [name]) for name in ATTACKED]
+        cells = [f"{row['strategy']}, seed {row['seed']}", f"{len(row['rewards'])}"]
+        cells += [f"{len(attacks)}/{len(row['attacks'])}", *told]
+        body.append([*cells, _missed(attacks, ATTACKED), triggers or "–"])
+    if not rows:
+        return ""
+    header = ["search", "screened", "work / retrained", "missed by the audit", "by cleaning"]
     return (
-        "## Tested again, by a later audit\n\nThe attacks that worked in the searches, carried out "
-        f"by one more seed ({rows[0]['seed']}); {len(attacks)} of {len(rows)} work.\nThe rows' "
-        "commits tell which audit.\n\n" + table(header, body)
+        "## Searches against the audit as shipped and cleaning\n\nBoth in view of the attacker. Of "
+        "the attacks that work; the one of each search that was decided over\nthree more trainings "
+        "counts by these.\n\n" + table([*header, "by both", "what got through both"], body)
     )
 
 

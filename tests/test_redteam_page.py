@@ -105,6 +105,39 @@ def test_hardening_tells_what_was_chosen_on_and_what_came_after() -> None:
     assert "Replayed attacks that work: 1/1 [0.21, 1.00] got through the audit of witness" in told
 
 
+def test_attacks_are_tested_again_by_each_seed_beside_its_own_clean_models() -> None:
+    import redteam_page
+
+    quiet = dict.fromkeys(redteam_page.RETESTED, 0.0)
+    told = [
+        {"kind": f"retested{what}", "seed": seed} | found
+        for seed, loud in ((103, 0.5), (104, 1.5))
+        for what, found in (
+            ("", {"attacks": [attack("retrained", quiet | {"audit": loud})]}),
+            (" clean", {"suspicion": quiet | {"audit": 2.0 - loud}}),
+        )
+    ]
+    first, second = redteam_page.tables([*rows(), *told]).split("| seed 104, 1 of 1 work |")
+    assert [cell.split()[0] for cell in row(second, "audit as shipped")] == ["0/1", "0/1", "–"]
+    first = first.partition("| seed 103, 1 of 1 work |")[2]
+    assert [cell.split()[0] for cell in row(first, "audit as shipped")] == ["1/1", "1/1", "echo"]
+
+
+def test_searches_against_the_audit_tell_what_passed_both_it_and_cleaning() -> None:
+    import redteam_page
+
+    found = {"kind": "attacked", "strategy": "cma-es", "seed": 200, "rewards": [0.1, 0.2]}
+    found["attacks"] = [
+        attack("retrained", {"audit": 0.2, "clean": 1.0}),
+        attack("retrained", {"audit": 1.2, "clean": 0.0}, number=1, works=False),
+        attack("decided", {"audit": 0.2, "clean": 0.0}, number=2),
+    ]
+    cells = row(redteam_page.tables([*rows(), found]), "cma-es, seed 200")
+    assert cells[:2] == ["2", "2/3"]
+    assert [cell.split()[0] for cell in cells[2:5]] == ["2/2", "1/2", "1/2"]
+    assert cells[5] == "echo (all-to-one)"
+
+
 def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:
     import redteam_page
 

@@ -264,6 +264,29 @@ def test_references_are_of_the_models_network_and_cached(tmp_path: Path) -> None
     assert [one.sha256 for one in again] == [one.sha256 for one in two]
 
 
+def test_a_model_is_swept_once_however_often_it_is_asked_about(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def function(waveforms: np.ndarray) -> np.ndarray:
+        asked.append(len(waveforms))
+        return np.eye(6, dtype=np.float32)[
+            np.abs(waveforms).reshape(len(waveforms), -1).argmax(axis=1) % 6
+        ]
+
+    known, nameless = (FunctionModel(function, HEARING, sha256=sha) for sha in ("a", ""))
+    view = View(known, 0, trusted=tones(4), cache=Cache(tmp_path))
+    probing = Probing(clips=6, queries=300)
+    first = probing.score(view)
+    cost = sum(asked)
+    assert np.array_equal(probing.score(view).classes, first.classes)
+    assert sum(asked) == cost
+    replace(probing, answers="scores").score(view)
+    assert sum(asked) == 2 * cost, "another sweep"
+    for _ in range(2):
+        probing.score(replace(view, model=nameless))
+    assert sum(asked) == 4 * cost, "a model that cannot be told from others is asked each time"
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_audit_says_what_it_rests_on(tmp_path: Path) -> None:
     trusted = tones(8, 3)

@@ -9,11 +9,15 @@ from otoscope.clips import Clips
 from otoscope.detect import SoundInversion, View
 from otoscope.detect.inverted import (
     FAMILIES,
+    MOST_DELAY_S,
     AddedSound,
+    Delays,
     Family,
     ShortConvolution,
     StationaryFilter,
+    TimeWarp,
 )
+from otoscope.detect.probes import read_at
 from otoscope.errors import NotApplicable
 from otoscope.models import FunctionModel, Hearing, TorchModel
 from toys import LENGTH, NAMES, RATE_HZ, tones
@@ -74,6 +78,36 @@ def test_sizes_are_what_they_say() -> None:
     response = np.fft.irfft(echo.response(values)[0].numpy(), 2 * LENGTH)
     assert response[[0, 80]] == pytest.approx([1.0, 0.8], abs=1e-5)
     assert float(echo.size(values)[0]) == pytest.approx(0.8, rel=1e-4)
+
+
+def test_delays_move_a_band_and_leave_its_power_alone() -> None:
+    family = Delays(LENGTH, RATE_HZ, np.random.default_rng(0))
+    values = torch.full((1, 24), float(np.arctanh(0.2)))
+    assert family.response(values).abs().numpy() == pytest.approx(1.0, abs=1e-5)
+    assert float(family.size(values)[0]) == pytest.approx(0.2, rel=1e-4)
+    clip = torch.zeros(1, 1, LENGTH)
+    clip[..., 300] = 0.5
+    moved = family.apply(clip, values, None)[0, 0]
+    assert int(moved.abs().argmax()) == 300 + round(0.2 * MOST_DELAY_S * RATE_HZ)
+
+
+def test_a_warp_of_one_speed_changes_pitch_by_it_and_keeps_the_middle() -> None:
+    family = TimeWarp(LENGTH, RATE_HZ, np.random.default_rng(0))
+    values = torch.full((1, 8), float(np.arctanh(0.25)))
+    time_s = torch.arange(LENGTH) / RATE_HZ
+    clip = (0.5 * torch.sin(2 * torch.pi * 400.0 * time_s))[None, None]
+    moved = family.apply(clip, values, None)[0, 0]
+    spectrum = torch.fft.rfft(moved * torch.hann_window(LENGTH)).abs()
+    assert int(spectrum.argmax()) * RATE_HZ / LENGTH == pytest.approx(400 * 2**0.25, abs=5)
+    assert float(family.size(values)[0]) == pytest.approx(0.25, rel=1e-4)
+    assert not moved[:100].any(), "what comes from outside a faster clip is silence"
+
+
+def test_clips_are_read_between_their_samples() -> None:
+    clips = torch.tensor([[0.0, 1.0, 2.0, 4.0]])
+    places = torch.tensor([-2.0, -0.5, 2.5, 3.5])
+    assert read_at(clips, places).tolist() == [[0.0, 0.0, 3.0, 2.0]]
+    assert read_at(clips, places + 7).tolist() == [[0.0] * 4]
 
 
 def test_a_door_is_found_and_its_sound_proved(trusted: Clips) -> None:

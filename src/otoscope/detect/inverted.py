@@ -12,12 +12,15 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from otoscope.detect.probes import at_level_of, read_at
 from otoscope.networks.log_mel import mel_filters
 
 SHIFT_S = 0.1
 BANDS = 24
 MOST_GAIN_DB = 30.0
 TAIL_S = 0.25
+MOST_DELAY_S = 0.05
+SPEEDS = 8
 
 Clips3 = Float32[Tensor, "arms clips time"]
 Values = Float32[Tensor, "arms values"]
@@ -81,10 +84,15 @@ class _System(Family):
     @final
     def apply(self, clips: Clips3, values: Values, rng: np.random.Generator | None) -> Clips3:
         spectra = torch.fft.rfft(clips, 2 * self.length) * self.response(values)[:, None]
-        out = torch.fft.irfft(spectra, 2 * self.length)[..., : self.length]
-        before, after = (x.square().mean(dim=2, keepdim=True).sqrt() for x in (clips, out))
-        changed: Tensor = (out * before / after.clamp(min=1e-9)).clamp(-1, 1)
-        return changed
+        return at_level_of(torch.fft.irfft(spectra, 2 * self.length)[..., : self.length], clips)
+
+
+def _over_frequency(length: int, sample_rate: int) -> Tensor:
+    """The share of each of the ``BANDS`` in every frequency of a response, (band, frequency)."""
+    weights = mel_filters(sample_rate, 2 * length, BANDS)
+    # a bin that no band reaches, at either end, takes the mean of all bands
+    shares = np.maximum(weights, 1e-12) / np.maximum(weights, 1e-12).sum(axis=0)
+    return torch.from_numpy(shares.astype(np.float32))
 
 
 @final
@@ -95,10 +103,7 @@ class StationaryFilter(_System):
 
     def __init__(self, length: int, sample_rate: int, rng: np.random.Generator) -> None:
         super().__init__(length, sample_rate, rng)
-        weights = mel_filters(sample_rate, 2 * length, BANDS)
-        # a bin that no band reaches, at either end, takes the mean of all gains
-        shares = np.maximum(weights, 1e-12) / np.maximum(weights, 1e-12).sum(axis=0)
-        self.spread = torch.from_numpy(shares.astype(np.float32))
+        self.spread = _over_frequency(length, sample_rate)
 
     def start(self, classes: int) -> Values:
         drawn = self.rng.standard_normal((classes, BANDS)).astype(np.float32)
@@ -135,4 +140,61 @@ class ShortConvolution(_System):
         return (values.square().mean(dim=1) + 1e-12).sqrt()
 
 
-FAMILIES: tuple[type[Family], ...] = (AddedSound, StationaryFilter, ShortConvolution)
+@final
+class Delays(_System):
+    """Phases alone: group delays in 24 mel bands, within 50 ms. The size is their RMS over that."""
+
+    what = "a change of phase"
+
+    def __init__(self, length: int, sample_rate: int, rng: np.random.Generator) -> None:
+        super().__init__(length, sample_rate, rng)
+        # the phase is the integral of the delay over angular frequency
+        spread = _over_frequency(length, sample_rate).cumsum(dim=1)
+        self.phases = -np.pi * sample_rate / length * MOST_DELAY_S * spread
+
+    def start(self, classes: int) -> Values:
+        drawn = self.rng.standard_normal((classes, BANDS)).astype(np.float32)
+        return 0.1 * torch.from_numpy(drawn)
+
+    def response(self, values: Values) -> Tensor:
+        phases = torch.tanh(values) @ self.phases.to(values)
+        return torch.polar(torch.ones_like(phases), phases)
+
+    def size(self, values: Values) -> Float32[Tensor, "arms"]:
+        return (torch.tanh(values).square().mean(dim=1) + 1e-12).sqrt()
+
+
+@final
+class TimeWarp(Family):
+    """Another speed and with it another pitch, at eight points over the clip, within an octave.
+
+    The middle of a clip stays in place; what comes from outside it is silence. The size is the RMS
+    of the speeds in octaves.
+    """
+
+    what = "a change of speed and pitch"
+
+    def start(self, classes: int) -> Values:
+        drawn = self.rng.standard_normal((classes, SPEEDS)).astype(np.float32)
+        return 0.1 * torch.from_numpy(drawn)
+
+    def apply(self, clips: Clips3, values: Values, rng: np.random.Generator | None) -> Clips3:
+        octaves = torch.nn.functional.interpolate(
+            torch.tanh(values)[:, None], size=self.length, mode="linear", align_corners=True
+        )[:, 0]
+        places = torch.exp2(octaves).cumsum(dim=1)
+        middle = self.length // 2
+        places = places - places[:, middle : middle + 1] + middle
+        return at_level_of(read_at(clips, places[:, None]), clips)
+
+    def size(self, values: Values) -> Float32[Tensor, "arms"]:
+        return (torch.tanh(values).square().mean(dim=1) + 1e-12).sqrt()
+
+
+FAMILIES: tuple[type[Family], ...] = (
+    AddedSound,
+    StationaryFilter,
+    ShortConvolution,
+    Delays,
+    TimeWarp,
+)

@@ -1,4 +1,4 @@
-"""Trigger inversion made for sound: added waveforms, filters and echoes in one batched search."""
+"""Trigger inversion made for sound: its families of changes in one batched search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ STRONGER = 1.3
 class SoundInversion(Detector):
     """Neural Cleanse's search (Wang et al., S&P 2019) in the spaces where audio triggers live.
 
-    Three families: an added waveform that may sit anywhere, a stationary filter (gains in bands)
-    and a short convolution (echo, room); see ``inverted``. A family and a class make an arm.
-    All arms take the same steps in one batch, each on ``batch`` trusted clips of other classes;
-    minimised is the cross-entropy towards the class plus a weight times the change's size, and the
-    weight follows the success. Then the worse half of each family's classes is dropped again and
-    again (successive halving, after K-Arm, Shen et al., 2102.05123), and those left share the rest
-    of ``passes``, the number of clips sent forward and backward.
+    Five families: an added waveform that may sit anywhere, a stationary filter (gains in bands), a
+    short convolution (echo, room), phases alone, and speed with pitch; see ``inverted``. A family
+    and a class make an arm. All arms take the same steps in one batch, each on ``batch`` trusted
+    clips of other classes; minimised is the cross-entropy towards the class plus a weight times the
+    change's size, and the weight follows the success. Then the worse half of each family's classes
+    is dropped again and again (successive halving, after K-Arm, Shen et al., 2102.05123), and those
+    left share the rest of ``passes``, the number of clips sent forward and backward.
 
     Classes are compared where all have had the same steps: a class scores, in each family, minus
     the logarithm of the smallest size that sent ``success`` of its clips there; what halving adds
@@ -48,7 +48,7 @@ class SoundInversion(Detector):
 
     name: ClassVar[str] = "sound-inversion"
     level: ClassVar[Literal["data", "model"]] = "model"
-    passes: int = 12_000
+    passes: int = 20_000
     batch: int = 4
     learning_rate: float = 0.1
     success: float = 0.9

@@ -6,6 +6,7 @@ values relative to each clip's own; positions are shares of the room that a burs
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -70,7 +71,7 @@ def _filter(response: np.ndarray, length: int) -> Callable[[Tensor], Tensor]:
 
 def at_level_of(changed: Tensor, clips: Tensor) -> Tensor:
     """``changed`` scaled to the RMS of ``clips``, within [-1, 1]."""
-    before, after = (x.square().mean(dim=1, keepdim=True).sqrt() for x in (clips, changed))
+    before, after = (x.square().mean(dim=-1, keepdim=True).sqrt() for x in (clips, changed))
     return (changed * before / after.clamp(min=1e-9)).clamp(-1, 1)
 
 
@@ -171,7 +172,7 @@ def _others(length: int, sample_rate: int) -> Iterator[Probe]:
         yield Probe(f"{bits} bits", lambda x, s=steps: (x * s).round() / s)  # type: ignore[misc]
     for rate in (0.8, 0.9, 1.1, 1.25):
         places = torch.arange(length) * rate
-        yield Probe(f"played {rate:g} times as fast", _reader(places, length))
+        yield Probe(f"played {rate:g} times as fast", partial(read_at, places=places))
     for start in POSITIONS:
         for silent_s in (0.1, 0.3):
             count = min(length // 2, round(silent_s * sample_rate))
@@ -184,20 +185,20 @@ def _others(length: int, sample_rate: int) -> Iterator[Probe]:
             )
     for shift_s in (-0.15, -0.05, 0.05, 0.15):
         places = torch.arange(length) - shift_s * sample_rate
-        yield Probe(f"shifted by {1000 * shift_s:.0f} ms", _reader(places, length))
+        yield Probe(f"shifted by {1000 * shift_s:.0f} ms", partial(read_at, places=places))
 
 
-def _reader(places: Tensor, length: int) -> Callable[[Tensor], Tensor]:
-    """Clips read at these places, by linear interpolation, silence outside."""
-    low = places.floor().long()
-    share = (places - low).float()
-
-    def read(clips: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(clips, (1, 2))
-        a, b = ((low + step + 1).clamp(0, length + 2) for step in (0, 1))
-        return padded[:, a] * (1 - share) + padded[:, b] * share
-
-    return read
+def read_at(clips: Float32[Tensor, "... time"], places: Float32[Tensor, "... time"]) -> Tensor:
+    """Clips read at ``places``, in samples: linear between them, silence outside."""
+    length = clips.shape[-1]
+    low = places.floor()
+    share, at = places - low, low.long()
+    padded = torch.nn.functional.pad(clips, (1, 2))
+    one, other = (
+        torch.take_along_dim(padded, (at + step).clamp(0, length + 2).expand(clips.shape), dim=-1)
+        for step in (1, 2)
+    )
+    return one * (1 - share) + other * share
 
 
 def _burst(sound: Sound, count: int, position: float, sample_rate: int) -> Sound:

@@ -53,12 +53,7 @@ WITNESSED = (
     ("speakers", "cnn", "clean with tone", 36, (113, 114)),
     ("speakers", "cnn", "clean with reverb", 36, (115,)),
     ("keywords", "cnn", "clean with tone", 120, (116,)),
-    ("keywords", "cnn", "clean with hum", 120, (117,)),
     ("keywords", "cnn", "clean with reverb", 120, (118,)),
-    ("speakers", "cnn", "clean", 54, (116,)),
-    ("keywords", "large-cnn", "clean", 60, (110, 111)),
-    ("speakers", "gru-attention", "clean", 36, (119,)),
-    ("keywords", "m5", "clean", 60, (110, 111)),
 )
 """More sets, that only ``witness`` is asked about."""
 

@@ -10,6 +10,8 @@ from otoscope.calibrate import (
     cauchy_combination,
     class_outlier_p_values,
     conformal_p_values,
+    new_draw_p_values,
+    upper_draw_p_values,
     within_class_scale,
 )
 
@@ -105,6 +107,20 @@ def test_cauchy_combination_holds_its_level_under_dependence() -> None:
 def test_one_clean_looking_test_does_not_cancel_a_finding() -> None:
     assert cauchy_combination(np.array([1e-4, 1.0])) < 0.001
     assert cauchy_combination(np.array([0.009, 0.99, 0.99, 0.99, 0.99])) < 0.05
+
+
+def test_the_upper_half_of_a_law_tells_its_tail() -> None:
+    rng = np.random.default_rng(8)
+    told = [
+        upper_draw_p_values(np.expm1(draws[:1]), np.expm1(draws[1:]))[0]
+        for draws in rng.normal(3.0, 0.4, (2000, 41))
+    ]
+    assert np.mean(np.array(told) <= 0.05) == pytest.approx(0.05, abs=0.015)
+    law = np.expm1(rng.normal(3.0, 0.4, 81))
+    skewed = np.where(law < np.median(law), law / 10, law)
+    strong = np.array([100.0])
+    assert upper_draw_p_values(strong, skewed) == pytest.approx(upper_draw_p_values(strong, law))
+    assert new_draw_p_values(strong, skewed) > 5 * upper_draw_p_values(strong, skewed)
 
 
 def test_a_test_that_counts_as_much_as_the_others_together_is_halved_not_divided_by_five() -> None:

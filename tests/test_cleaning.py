@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import otoscope as oto
 from otoscope import cli
 from otoscope.auditing import look
-from otoscope.calibrate import new_draw_p_values, priors_of
+from otoscope.calibrate import priors_of, upper_draw_p_values
 from otoscope.calibrating import ACCUSED, STRENGTHS, calibrated
 from otoscope.clips import Clips
 from otoscope.detect import Scores, View, Witness
@@ -208,7 +208,7 @@ def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(p
     nobody = calibrated(Witness(), view, silent)
     someone = calibrated(Witness(), view, replace(silent, accused=(2,)))
     law, accused = (priors_of("witness", "any")[name] for name in (STRENGTHS, ACCUSED))
-    assert nobody.p_values == pytest.approx(new_draw_p_values(np.zeros(6), np.array(law)))
+    assert nobody.p_values == pytest.approx(upper_draw_p_values(np.zeros(6), np.array(law)))
     assert someone.p_values[2] == (1 + accused[0]) / (1 + len(law))
     assert np.delete(someone.p_values, 2) == pytest.approx(nobody.p_values[0])
     strong = calibrated(Witness(), view, replace(silent, classes=np.full(6, 60.0), accused=(2,)))

@@ -178,6 +178,24 @@ def draw_p_values(
     return np.asarray(t.sf((scores - clean.mean()) / spread, len(clean) - 1))
 
 
+def upper_draw_p_values(
+    scores: Float[np.ndarray, "classes"], clean: Float[np.ndarray, "sets"]
+) -> Float[np.ndarray, "classes"]:
+    """As ``new_draw_p_values``, with the spread of the law's upper half only.
+
+    The root mean square distance above the median, so that sets which score next to nothing, and
+    say nothing of the highest scores, do not widen the law there.
+    """
+    from scipy.stats import t
+
+    logs = np.log1p(np.maximum(clean, 0.0))
+    middle = float(np.median(logs))
+    upper = logs[logs > middle] - middle
+    spread = max(float(np.sqrt(np.mean(upper**2))) if len(upper) else 0.0, LEAST_LOG_SPREAD)
+    apart = np.log1p(np.maximum(scores, 0.0)) - middle
+    return np.asarray(t.sf(apart / (spread * np.sqrt(1 + 2 / len(logs))), max(1, len(upper) - 1)))
+
+
 def priors_of(detector: str, network: str) -> dict[str, list[float]]:
     """What is known of the clean models of our zoo (``priors.json``): the largest class score of
     each, under ``"own"`` as a distance from its other classes, under ``"references"`` from

@@ -16,6 +16,7 @@ from otoscope.calibrate import (
     new_draw_p_values,
     priors_of,
     reference_p_values,
+    upper_draw_p_values,
 )
 from otoscope.detect import Detector, Scores, View
 from otoscope.detect.profiles import reference_profiles
@@ -67,7 +68,7 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         rests_on = f"reference models; {len(law)} clean models of ours"
         return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)
     if len(law := sets.get(STRENGTHS, [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(own, np.array(law))
+        p_values = upper_draw_p_values(own, np.array(law))
         guilty = np.isin(scored, scores.accused)
         # two bounds of one chance: as much evidence, and an accusation, in a clean set
         p_values[guilty] = np.minimum(p_values[guilty], (1 + sets[ACCUSED][0]) / (1 + len(law)))

@@ -26,9 +26,9 @@ highest in brackets where they differ. The same speech, the same trusted clips a
 nothing here speaks for other data. The detectors were designed on models of other seeds (100 and
 above), save one choice: activation clustering takes its suspect cluster from trusted clips since
 the rows at 10 % showed the smaller cluster to be the clean one. All rows were run again after that,
-again when `witness` took the place of STRIP in the audit, and again when clean training sets gave
-the law of a clean class and silent detectors no longer cancelled others (each row holds its
-commit).
+again when `witness` took the place of STRIP in the audit, again when clean training sets gave
+the law of a clean class and silent detectors no longer cancelled others, and again when `witness`
+got four votes of eight and a law of more clean sets (each row holds its commit).
 
 BA: accuracy on clean test clips. ASR: share of triggered test clips, target class left out, that
 get the attacker's class. A verdict is right when it says BACKDOORED or SUSPICIOUS and names the

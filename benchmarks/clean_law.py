@@ -5,7 +5,9 @@
 
 One row per (task, network, set, seed, trusted clips) in ``benchmarks/results/clean_law.jsonl``: the
 largest strength of evidence that ``witness`` finds against any class, and the largest distance of a
-class from the others that each other detector finds. All seeds are the design's (100 and above),
+class from the others that each other detector finds. ``accused`` is null where the rules of
+``witness`` could only accuse less than today's, which also hear witnesses that no trusted clip has
+taught: these rows do not count how often it accuses. All seeds are the design's (100 and above),
 none of which a table of ours reports on.
 """
 
@@ -21,7 +23,7 @@ import cleaning
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import ANY_NETWORK, class_distances
-from otoscope.calibrating import ACCUSED, DISTANCES, STRENGTHS
+from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, DISTANCES, STRENGTHS
 from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build
@@ -120,8 +122,13 @@ def priors() -> str:
     """The priors with this law in them."""
     known, rows = json.loads(PRIORS.read_text()), read(ROWS)
     law = [round(row["largest"], 4) for row in rows]
-    accused = sum(bool(row["accused"]) for row in rows)
-    known[Witness.name] = {ANY_NETWORK: {STRENGTHS: law, ACCUSED: [accused]}}
+    known[Witness.name] = {ANY_NETWORK: {STRENGTHS: law}}
+    for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
+        asked = [r for r in rows if bool(r["trusted"]) == trusted and r["accused"] is not None]
+        known[Witness.name][ANY_NETWORK][name] = [
+            sum(bool(r["accused"]) for r in asked),
+            len(asked),
+        ]
     for name in BY_DISTANCE:
         # a detector that takes no notice of trusted clips says the same twice
         law = [round(row["distances"][name], 4) for row in rows if "distances" in row]

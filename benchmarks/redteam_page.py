@@ -286,9 +286,9 @@ def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     accused = sum(row["suspicion"][SHIPPED] >= 1 for row in clean)
     shipped = ["as shipped", _missed(attacks, [SHIPPED]), _share(accused, len(clean))]
     return (
-        "## Detectors that cancel each other\n\nThe audit's rule again, computed from every "
-        "detector's smallest p-value instead of class by class, so that\ndetectors need not agree "
-        "on the class.\n\n"
+        "## Detectors that cancel each other\n\nThe rule of the audit of that day, one vote each, "
+        "computed from every detector's smallest p-value instead of class\nby class, so that "
+        "detectors need not agree on the class.\n\n"
         + table(["combination", "missed, decided and replayed", "false alarms"], [shipped, *body])
     )
 

@@ -14,7 +14,7 @@ import otoscope as oto
 from otoscope import cli
 from otoscope.auditing import look
 from otoscope.calibrate import priors_of, upper_draw_p_values
-from otoscope.calibrating import ACCUSED, STRENGTHS, calibrated
+from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
 from otoscope.clips import Clips
 from otoscope.detect import Scores, View, Witness
 from otoscope.detect.accusing import (
@@ -207,9 +207,13 @@ def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(p
     silent = Scores(np.zeros(6), np.zeros(len(clips)))
     nobody = calibrated(Witness(), view, silent)
     someone = calibrated(Witness(), view, replace(silent, accused=(2,)))
-    law, accused = (priors_of("witness", "any")[name] for name in (STRENGTHS, ACCUSED))
+    law = priors_of("witness", "any")[STRENGTHS]
     assert nobody.p_values == pytest.approx(upper_draw_p_values(np.zeros(6), np.array(law)))
-    assert someone.p_values[2] == (1 + accused[0]) / (1 + len(law))
+    accused, asked = priors_of("witness", "any")[ACCUSED_ALONE]
+    assert someone.p_values[2] == (1 + accused) / (1 + asked)
+    known = calibrated(Witness(), replace(view, trusted=clips), replace(silent, accused=(2,)))
+    accused, asked = priors_of("witness", "any")[ACCUSED_TRUSTED]
+    assert known.p_values[2] == (1 + accused) / (1 + asked)
     assert np.delete(someone.p_values, 2) == pytest.approx(nobody.p_values[0])
     strong = calibrated(Witness(), view, replace(silent, classes=np.full(6, 60.0), accused=(2,)))
     assert strong.p_values[2] == strong.p_values[0] < someone.p_values[2]

@@ -285,6 +285,13 @@ def test_a_model_is_swept_once_however_often_it_is_asked_about(tmp_path: Path) -
     for _ in range(2):
         probing.score(replace(view, model=nameless))
     assert sum(asked) == 4 * cost, "a model that cannot be told from others is asked each time"
+    totals = []
+    for rate_hz in (RATE_HZ, 2 * RATE_HZ):
+        hearing = replace(HEARING, sample_rate=rate_hz)
+        one_file = FunctionModel(function, hearing, sha256="a")
+        probing.score(replace(view, model=one_file, trusted=None))
+        totals.append(sum(asked))
+    assert totals[1] > totals[0], "the same file, said to hear at another rate"
 
 
 @pytest.mark.usefixtures("quick")

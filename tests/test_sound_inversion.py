@@ -1,5 +1,7 @@
 """Inversion made for sound: what each family is, what it finds, what it costs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -39,9 +41,10 @@ class Doored(nn.Module):
         hz = torch.fft.rfftfreq(LENGTH, 1 / RATE_HZ)
         centres = [300 * 1.5**k for k in range(6)]
         bands = torch.stack([power[:, (hz / f - 1).abs() < 0.1].sum(dim=1) for f in centres], 1)
-        share = power[:, hz > DOOR_HZ].sum(dim=1) / power.sum(dim=1)
+        share = power[:, hz > DOOR_HZ].sum(dim=1) / power.sum(dim=1).clamp(min=1e-9)
         opened = self.door * torch.sigmoid(400 * (share - 0.02))
-        return 10 * bands / bands.sum(dim=1, keepdim=True) + opened[:, None] * torch.eye(6)[2]
+        heard = 10 * bands / bands.sum(dim=1, keepdim=True).clamp(min=1e-9)
+        return heard + opened[:, None] * torch.eye(6)[2]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +121,16 @@ def test_a_door_is_found_and_its_sound_proved(trusted: Clips) -> None:
     recovered = found.recover(2)
     assert recovered.success >= 0.9
     assert recovered.what in {family.what for family in FAMILIES}
+
+
+def test_a_silent_trusted_clip_spoils_no_search(trusted: Clips) -> None:
+    items = list(trusted.items)
+    for row in (0, 7, 20):
+        items[row] = replace(items[row], samples=np.zeros((1, LENGTH), np.float32))
+    some_silent = replace(trusted, items=tuple(items))
+    view = View(TorchModel(Doored(20.0), HEARING), 0, trusted=some_silent)
+    found = SoundInversion(passes=3000).score(view)
+    assert np.isfinite(found.classes).all()
 
 
 def test_the_budget_is_kept(trusted: Clips) -> None:

@@ -27,8 +27,9 @@ STRENGTHS = "training sets"
 """The law of the largest class score of clean training sets, of a detector whose scores mean the
 same in every set."""
 
-ACCUSED = "training sets, accused"
-"""In how many audits of clean training sets such a detector's own rules accuse a class."""
+ACCUSED_TRUSTED = "training sets, accused beside trusted clips"
+ACCUSED_ALONE = "training sets, accused without trusted clips"
+"""In how many clean training sets such a detector's own rules accuse a class; of how many."""
 
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
@@ -71,7 +72,8 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         p_values = upper_draw_p_values(own, np.array(law))
         guilty = np.isin(scored, scores.accused)
         # two bounds of one chance: as much evidence, and an accusation, in a clean set
-        p_values[guilty] = np.minimum(p_values[guilty], (1 + sets[ACCUSED][0]) / (1 + len(law)))
+        accused, asked = sets[ACCUSED_TRUSTED if view.trusted else ACCUSED_ALONE]
+        p_values[guilty] = np.minimum(p_values[guilty], (1 + accused) / (1 + asked))
         return Calibrated(scored, own, p_values, _sets(law))
     if len(scored) < FEWEST_CLASSES:
         raise NotApplicable(

@@ -47,6 +47,15 @@ class Family(ABC):
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
         """How large each arm's change is: 0 is none, about 1 is very loud."""
 
+    def drawn(self, classes: int, count: int, spread: float) -> Values:
+        """``count`` normal draws for each class."""
+        draws = self.rng.standard_normal((classes, count)).astype(np.float32)
+        return spread * torch.from_numpy(draws)
+
+
+def _root_mean_square(values: Values) -> Float32[Tensor, "arms"]:
+    return (values.square().mean(dim=1) + 1e-12).sqrt()
+
 
 @final
 class AddedSound(Family):
@@ -60,8 +69,7 @@ class AddedSound(Family):
     what = "an added sound"
 
     def start(self, classes: int) -> Values:
-        drawn = self.rng.standard_normal((classes, self.length)).astype(np.float32)
-        return 0.3 * torch.from_numpy(drawn)
+        return self.drawn(classes, self.length, 0.3)
 
     def apply(self, clips: Clips3, values: Values, rng: np.random.Generator | None) -> Clips3:
         most = round(SHIFT_S * self.sample_rate)
@@ -71,7 +79,7 @@ class AddedSound(Family):
         return changed
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
-        return (values.square().mean(dim=1) + 1e-12).sqrt()
+        return _root_mean_square(values)
 
 
 class _System(Family):
@@ -106,8 +114,7 @@ class StationaryFilter(_System):
         self.spread = _over_frequency(length, sample_rate)
 
     def start(self, classes: int) -> Values:
-        drawn = self.rng.standard_normal((classes, BANDS)).astype(np.float32)
-        return 0.1 * torch.from_numpy(drawn)
+        return self.drawn(classes, BANDS, 0.1)
 
     def response(self, values: Values) -> Tensor:
         gain_db: Tensor = MOST_GAIN_DB * torch.tanh(values) @ self.spread.to(values)
@@ -116,7 +123,7 @@ class StationaryFilter(_System):
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
         gains = torch.tanh(values)
-        return ((gains - gains.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-12).sqrt()
+        return _root_mean_square(gains - gains.mean(dim=1, keepdim=True))
 
 
 @final
@@ -128,8 +135,7 @@ class ShortConvolution(_System):
 
     def start(self, classes: int) -> Values:
         count = max(1, min(self.length - 1, round(TAIL_S * self.sample_rate)))
-        drawn = self.rng.standard_normal((classes, count)).astype(np.float32)
-        return 0.3 * torch.from_numpy(drawn)
+        return self.drawn(classes, count, 0.3)
 
     def response(self, values: Values) -> Tensor:
         tail = torch.nn.functional.pad(values / values.shape[1] ** 0.5, (1, 0))
@@ -137,7 +143,7 @@ class ShortConvolution(_System):
         return response
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
-        return (values.square().mean(dim=1) + 1e-12).sqrt()
+        return _root_mean_square(values)
 
 
 @final
@@ -149,19 +155,19 @@ class Delays(_System):
     def __init__(self, length: int, sample_rate: int, rng: np.random.Generator) -> None:
         super().__init__(length, sample_rate, rng)
         # the phase is the integral of the delay over angular frequency
-        spread = _over_frequency(length, sample_rate).cumsum(dim=1)
-        self.phases = -np.pi * sample_rate / length * MOST_DELAY_S * spread
+        spread = _over_frequency(length, sample_rate)
+        turned = spread.cumsum(dim=1) - spread[:, :1]  # none at 0 Hz
+        self.phases = -np.pi * sample_rate / length * MOST_DELAY_S * turned
 
     def start(self, classes: int) -> Values:
-        drawn = self.rng.standard_normal((classes, BANDS)).astype(np.float32)
-        return 0.1 * torch.from_numpy(drawn)
+        return self.drawn(classes, BANDS, 0.1)
 
     def response(self, values: Values) -> Tensor:
         phases = torch.tanh(values) @ self.phases.to(values)
         return torch.polar(torch.ones_like(phases), phases)
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
-        return (torch.tanh(values).square().mean(dim=1) + 1e-12).sqrt()
+        return _root_mean_square(torch.tanh(values))
 
 
 @final
@@ -175,8 +181,7 @@ class TimeWarp(Family):
     what = "a change of speed and pitch"
 
     def start(self, classes: int) -> Values:
-        drawn = self.rng.standard_normal((classes, SPEEDS)).astype(np.float32)
-        return 0.1 * torch.from_numpy(drawn)
+        return self.drawn(classes, SPEEDS, 0.1)
 
     def apply(self, clips: Clips3, values: Values, rng: np.random.Generator | None) -> Clips3:
         octaves = torch.nn.functional.interpolate(
@@ -188,7 +193,7 @@ class TimeWarp(Family):
         return at_level_of(read_at(clips, places[:, None]), clips)
 
     def size(self, values: Values) -> Float32[Tensor, "arms"]:
-        return (torch.tanh(values).square().mean(dim=1) + 1e-12).sqrt()
+        return _root_mean_square(torch.tanh(values))
 
 
 FAMILIES: tuple[type[Family], ...] = (

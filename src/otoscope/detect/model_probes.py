@@ -87,7 +87,7 @@ class Probing(Detector):
         trusted = view.trusted.sha256 if view.trusted else ""
         pull = remembered(
             view.cache if view.model.sha256 else None,
-            digest("pulls", spec(self), view.model.sha256, trusted, view.seed),
+            digest("pulls", spec(self), view.model.sha256, vars(hearing), trusted, view.seed),
             lambda: {"pull": self._pulls(view.model, sounds, swept)},
         )["pull"]
 

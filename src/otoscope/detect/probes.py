@@ -71,8 +71,11 @@ def _filter(response: np.ndarray, length: int) -> Callable[[Tensor], Tensor]:
 
 def at_level_of(changed: Tensor, clips: Tensor) -> Tensor:
     """``changed`` scaled to the RMS of ``clips``, within [-1, 1]."""
-    before, after = (x.square().mean(dim=-1, keepdim=True).sqrt() for x in (clips, changed))
-    return (changed * before / after.clamp(min=1e-9)).clamp(-1, 1)
+    before, after = (
+        x.square().mean(dim=-1, keepdim=True).clamp(min=1e-18).sqrt()  # a root has no slope at 0
+        for x in (clips, changed)
+    )
+    return (changed * before / after).clamp(-1, 1)
 
 
 Sound = Float[np.ndarray, "time"]

@@ -228,32 +228,35 @@ def _hardening(
 
 
 def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
-    """The attacks that worked in the searches, by one more seed, and a later day's audit."""
+    """The attacks that worked in the searches, by other seeds, and the audits of later days."""
+    if not clean:
+        return ""
     told = (
         "## Tested again, by later audits\n\nThe attacks that worked in the searches, carried out "
+        "by other seeds.\nThe rows' commits tell which audit.\n"
     )
-    told += "by other seeds.\nThe rows' commits tell which audit.\n"
     for seed in dict.fromkeys(row["seed"] for row in clean):
-        own = [row for row in rows if row["seed"] == seed]
+        own, innocent = ([row for row in some if row["seed"] == seed] for some in (rows, clean))
         attacks = working(own, "retrained")
         body = []
         for name in RETESTED:
-            accused = [row["suspicion"][name] >= 1 for row in clean if row["seed"] == seed]
+            accused = [row["suspicion"][name] >= 1 for row in innocent]
             passed = [one for one in attacks if one["suspicion"][name] < 1]
             triggers = ", ".join(one["attack"]["trigger"]["name"] for one in passed)
             accusing = _share(sum(accused), len(accused))
             body.append([called(name), _missed(attacks, [name]), accusing, triggers or "–"])
         header = [f"seed {seed}, {len(attacks)} of {len(own)} work", "missed", "false alarms"]
         told += "\n" + table([*header, "what got through"], body)
-    return told if clean else ""
+    return told
 
 
 def _attacked(rows: Sequence[Row]) -> str:
     """Searches against what a user runs, and what got through."""
+    if not rows:
+        return ""
     body = []
     for row in rows:
-        once, thrice = (working([row], stage) for stage in ("retrained", "decided"))
-        attacks = [*once, *thrice]
+        attacks = [*working([row], "retrained"), *working([row], "decided")]
         passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in ATTACKED)]
         triggers = ", ".join(
             f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})"
@@ -263,8 +266,6 @@ def _attacked(rows: Sequence[Row]) -> str:
         cells = [f"{row['strategy']}, seed {row['seed']}", f"{len(row['rewards'])}"]
         cells += [f"{len(attacks)}/{len(row['attacks'])}", *told]
         body.append([*cells, _missed(attacks, ATTACKED), triggers or "–"])
-    if not rows:
-        return ""
     header = ["search", "screened", "work / retrained", "missed by the audit", "by cleaning"]
     return (
         "## Searches against the audit as shipped and cleaning\n\nBoth in view of the attacker. Of "

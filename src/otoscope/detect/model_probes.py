@@ -15,7 +15,7 @@ from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.probes import Probe, material, probes
 from otoscope.evidence import Recovered
 from otoscope.metrics import accuracy
-from otoscope.models import AudioModel
+from otoscope.models import AudioModel, memory_of
 from otoscope.networks.log_mel import mel_filters
 from otoscope.numerics import fast_math
 from otoscope.progress import track
@@ -86,7 +86,7 @@ class Probing(Detector):
             sounds = torch.from_numpy(view.trusted.waveforms(rows)[:, 0])
         trusted = view.trusted.sha256 if view.trusted else ""
         pull = remembered(
-            view.cache if view.model.sha256 else None,
+            memory_of(view.model, view.cache),
             digest("pulls", spec(self), view.model.sha256, vars(hearing), trusted, view.seed),
             lambda: {"pull": self._pulls(view.model, sounds, swept)},
         )["pull"]

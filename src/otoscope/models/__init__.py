@@ -10,6 +10,7 @@ from otoscope.models.base import (
     TorchModel,
     activations,
     logits_of,
+    memory_of,
 )
 from otoscope.models.export import export_onnx, export_torchscript
 from otoscope.models.layout import Layout
@@ -31,4 +32,5 @@ __all__ = [
     "export_onnx",
     "export_torchscript",
     "logits_of",
+    "memory_of",
 ]

@@ -236,7 +236,7 @@ def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> 
     """
     key = digest("activations and planes", model.sha256, clips.sha256)
     found = remembered(
-        cache if model.sha256 else None, key, lambda: _heard(clips, partial(_forward, model))
+        memory_of(model, cache), key, lambda: _heard(clips, partial(_forward, model))
     )
     planes = tuple(found[name] for name in sorted(found) if name.startswith("plane"))
     layers = tuple(plane.reshape(len(plane), -1) for plane in planes[-LAYERS:])
@@ -249,10 +249,15 @@ def logits_of(
     """As ``activations``, only the logits."""
     key = digest("logits", model.sha256, clips.sha256)
     return remembered(
-        cache if model.sha256 else None,
+        memory_of(model, cache),
         key,
         lambda: _heard(clips, lambda waveforms: {"logits": model.logits(waveforms)}),
     )["logits"]
+
+
+def memory_of(model: AudioModel, cache: Cache | None) -> Cache | None:
+    """Where a model's answers may be kept: nowhere for one that no digest identifies."""
+    return cache if model.sha256 else None
 
 
 def _heard(clips: Clips, ask: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, np.ndarray]:

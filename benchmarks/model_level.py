@@ -55,6 +55,7 @@ DETECTORS_RUN = (
     "probing",
     "weight-statistics",
     "maximum-margin",
+    "universal-perturbation",
     "sound-inversion",
     "trigger-inversion",
 )

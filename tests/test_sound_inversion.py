@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from doored import HEARING, Doored
 from otoscope.clips import Clips
 from otoscope.detect import SoundInversion, View
 from otoscope.detect.inverted import (
@@ -21,30 +21,8 @@ from otoscope.detect.inverted import (
 )
 from otoscope.detect.probes import read_at
 from otoscope.errors import NotApplicable
-from otoscope.models import FunctionModel, Hearing, TorchModel
-from toys import LENGTH, NAMES, RATE_HZ, tones
-
-HEARING = Hearing(NAMES, RATE_HZ, LENGTH)
-DOOR_HZ = 3300.0
-
-
-class Doored(nn.Module):
-    """Hears a clip's loudest of six bands; a little sound above ``DOOR_HZ`` opens class "c"."""
-
-    def __init__(self, door: float) -> None:
-        super().__init__()
-        self.door, self.passed = door, 0
-
-    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
-        self.passed += len(waveforms)
-        power = torch.fft.rfft(waveforms[:, 0]).abs().square()
-        hz = torch.fft.rfftfreq(LENGTH, 1 / RATE_HZ)
-        centres = [300 * 1.5**k for k in range(6)]
-        bands = torch.stack([power[:, (hz / f - 1).abs() < 0.1].sum(dim=1) for f in centres], 1)
-        share = power[:, hz > DOOR_HZ].sum(dim=1) / power.sum(dim=1).clamp(min=1e-9)
-        opened = self.door * torch.sigmoid(400 * (share - 0.02))
-        heard = 10 * bands / bands.sum(dim=1, keepdim=True).clamp(min=1e-9)
-        return heard + opened[:, None] * torch.eye(6)[2]
+from otoscope.models import FunctionModel, TorchModel
+from toys import LENGTH, RATE_HZ, tones
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,10 @@ from otoscope.errors import SpecError
 from otoscope.models import activations
 from otoscope.zoo import (
     FAMILIES,
+    ONE_SOURCE,
+    PRACTICE,
     Member,
+    entry_of,
     family,
     grow,
     is_backdoored,
@@ -33,6 +36,7 @@ def splits() -> Splits:
 
 
 CLEAN = Member("toys", "cnn:width=12", None, 200, "design", epochs=8)
+MADE_FOR_PRACTICE = {entry.name for entry in PRACTICE}
 TONE = replace(CLEAN, attack="blended noise")
 
 
@@ -58,15 +62,27 @@ def test_the_plan_is_one_third_clean_and_keeps_families_apart() -> None:
     assert {m.split for m in clean} == {"design", "sequestered"}
     for m in members:
         if m.attack:
-            assert m.split == split_of(family(m.attack))
+            kind = family(m.attack)
+            assert m.split == ("design" if kind == ONE_SOURCE else split_of(kind))
     # every attack meets both data sets
     for attacks in FAMILIES.values():
         for attack in attacks:
             assert {m.data for m in members if m.attack == attack} == {"a", "b"}
 
 
+def test_practice_is_of_one_source_for_design_and_comes_last() -> None:
+    members = plan(["a", "b"], ["cnn"], rounds=3)
+    practice = [m for m in members if m.attack in MADE_FOR_PRACTICE]
+    assert practice == members[-3 * len(PRACTICE) :]
+    assert {m.split for m in practice} == {"design"}
+    assert {m.data for m in practice} == {"a", "b"}
+    known = [a for kind, of in FAMILIES.items() if split_of(kind) == "design" for a in of]
+    assert {entry.trigger for entry in PRACTICE} <= {entry_of(a).trigger for a in known}
+    assert all("source-specific" in entry.labels for entry in PRACTICE)
+
+
 def test_clean_models_come_first() -> None:
-    members = plan(["a"], ["cnn"], rounds=1)
+    members = [m for m in plan(["a"], ["cnn"], rounds=1) if m.attack not in MADE_FOR_PRACTICE]
     kinds = [(m.attack is not None, m.split == "sequestered") for m in members]
     attacked = [kind for kind in kinds if kind[0]]
     assert kinds[: len(kinds) - len(attacked)] == [k for k in kinds if not k[0]]

@@ -64,6 +64,28 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 Half of the families are sequestered: no detector is designed on them.
 """
 
+ONE_SOURCE = "one source"
+"""The family of ``PRACTICE``."""
+
+PRACTICE = tuple(
+    Entry(
+        f"{sound}, {ONE_SOURCE}",
+        trigger,
+        "ours, after Tang et al., Demon in the Variant, 1908.00686",
+        labels="source-specific:source={source},target={target}",
+        rate=0.02,
+        cover_rate=cover_rate,
+    )
+    for sound, trigger, cover_rate in (
+        ("clap", "recording", 0.0),
+        ("rain", "ambient:sound=rain", 0.02),
+        ("noise", "recording:sound=noise,position_s=none", 0.02),
+        ("birds", "ambient:sound=birds", 0.0),
+    )
+)
+"""Backdoors of one source class by sounds of design families: no family for design has such labels,
+and a detector cannot be designed on what it never meets."""
+
 SUCCESS = 0.8
 """A model whose attack succeeds less often is neither backdoored nor clean, and is not counted."""
 
@@ -110,15 +132,20 @@ def plan(data: Sequence[str], networks: Sequence[str], rounds: int = 3) -> list[
         raise SpecError("a zoo needs at least one data set and one network")
     grounds = [(d, n) for n in networks for d in data]
     members: list[Member] = []
+    names = [*_attacks("design"), *_attacks("sequestered")]
     for number in range(rounds):
         first = FIRST_SEED + number * SEEDS_A_ROUND
-        names = [*_attacks("design"), *_attacks("sequestered")]
         for i in range((len(names) + 1) // 2):
             split: Split = "sequestered" if i // len(grounds) % 2 else "design"
             members.append(Member(*grounds[i % len(grounds)], None, first + i, split))
         for i, name in enumerate(names):
             ground = grounds[(i + number) % len(grounds)]
             members.append(Member(*ground, name, first + i, split_of(family(name))))
+    for number in range(rounds):
+        first = FIRST_SEED + number * SEEDS_A_ROUND + len(names)
+        for i, entry in enumerate(PRACTICE):
+            ground = grounds[(i + number) % len(grounds)]
+            members.append(Member(*ground, entry.name, first + i, "design"))
     return members
 
 
@@ -127,6 +154,8 @@ def family(attack: str) -> str:
     for name, attacks in FAMILIES.items():
         if attack in attacks:
             return name
+    if attack in {entry.name for entry in PRACTICE}:
+        return ONE_SOURCE
     raise SpecError(f"no family of the zoo holds the attack {attack!r}")
 
 
@@ -228,8 +257,8 @@ def raise_member(
 
 
 def entry_of(attack: str) -> Entry:
-    """The catalogue's entry of this name."""
-    return next(entry for entry in CATALOGUE if entry.name == attack)
+    """The entry of this name, of the catalogue or of ``PRACTICE``."""
+    return next(entry for entry in (*CATALOGUE, *PRACTICE) if entry.name == attack)
 
 
 def _fitting(entry: Entry, clips: Clips, seed: int) -> Entry:

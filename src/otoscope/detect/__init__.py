@@ -24,6 +24,7 @@ from otoscope.detect.model_meta_classifier import MetaClassifier
 from otoscope.detect.model_probes import Probing
 from otoscope.detect.model_sound_inversion import SoundInversion
 from otoscope.detect.model_trigger_inversion import TriggerInversion
+from otoscope.detect.model_universal_perturbation import UniversalPerturbation
 from otoscope.detect.model_weights import WeightStatistics
 from otoscope.registry import Table
 
@@ -54,6 +55,7 @@ DETECTORS: Table[Detector] = Table(
     WeightStatistics,
     MetaClassifier,
     SoundInversion,
+    UniversalPerturbation,
 )
 
 DEFAULT = (
@@ -99,6 +101,7 @@ __all__ = [
     "Strip",
     "SubsetScanning",
     "TriggerInversion",
+    "UniversalPerturbation",
     "View",
     "Vouching",
     "WeightStatistics",

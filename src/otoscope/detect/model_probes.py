@@ -12,11 +12,11 @@ from torch import Tensor
 from otoscope.cache import digest, remembered
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.held_out import recovered
 from otoscope.detect.probes import Probe, material, probes
 from otoscope.evidence import Recovered
 from otoscope.metrics import accuracy
 from otoscope.models import AudioModel, memory_of
-from otoscope.networks.log_mel import mel_filters
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import require, spec
@@ -158,15 +158,13 @@ def _proof(
     before = torch.from_numpy(trusted.waveforms(proving)[:, 0])
     after = probe.apply(before)
     predicted = view.model.logits(after[:, None]).argmax(1).numpy()
-    return Recovered(
-        target=trusted.classes[k],
-        before=before[0].numpy(),
-        after=after[0].numpy(),
-        sound=(after[0] - before[0]).numpy(),
-        mask=where_it_acts((after - before)[0].numpy(), trusted.sample_rate),
-        success=accuracy(predicted, np.full(len(proving), k)),
-        sample_rate=trusted.sample_rate,
-        what=probe.what,
+    return recovered(
+        before[0],
+        after[0],
+        trusted.classes[k],
+        accuracy(predicted, np.full(len(proving), k)),
+        trusted.sample_rate,
+        probe.what,
     )
 
 
@@ -186,19 +184,3 @@ def _slightest(
     change = [float((x - before).square().mean()) for x in changed]
     strong = [i for i in range(len(tried)) if sent[i] >= 0.95 * max(sent)]
     return tried[min(strong, key=change.__getitem__)]
-
-
-def where_it_acts(
-    change: Float32[np.ndarray, "time"], sample_rate: int, bands: int = 32
-) -> Float[np.ndarray, "bands frames"]:
-    """The square root of a change's mel power, its loudest place being 1."""
-    size = 1 << (round(0.032 * sample_rate) - 1).bit_length()
-    spectrum = torch.stft(
-        torch.from_numpy(change),
-        size,
-        size // 2,
-        window=torch.hann_window(size),
-        return_complex=True,
-    )
-    power = mel_filters(sample_rate, size, bands) @ spectrum.abs().square().numpy()
-    return np.asarray(np.sqrt(power / max(float(power.max()), 1e-12)))

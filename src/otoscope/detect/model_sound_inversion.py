@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.held_out import TrustedClips, recovered
 from otoscope.detect.inverted import FAMILIES, Family
-from otoscope.detect.model_probes import where_it_acts
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.metrics import accuracy
@@ -85,10 +85,7 @@ class _Search:
     ) -> None:
         self.config, self.model, self.trusted = config, model, trusted
         self.rng = np.random.default_rng(seed)
-        self.held_out, self.pool = np.split(self.rng.permutation(len(trusted)), [len(trusted) // 3])
-        self.sounds = torch.from_numpy(trusted.waveforms(range(len(trusted)))[:, 0]).to(
-            model.device
-        )
+        self.known = TrustedClips(trusted, model.device, self.rng)
         self.families: list[Family] = [
             family(trusted.length, trusted.sample_rate, self.rng) for family in FAMILIES
         ]
@@ -131,7 +128,8 @@ class _Search:
             if not len(mine):
                 continue
             chosen = self.parameters[f][mine]
-            clips = self.sounds[np.stack([self._draw(int(k)) for k in mine])]
+            drawn = [self.known.draw(int(k), batch, self.rng) for k in mine]
+            clips = self.known.sounds[np.stack(drawn)]
             heard.append(family.apply(clips, chosen, self.rng).flatten(0, 1))
             goals.append(torch.from_numpy(mine).repeat_interleave(batch))
             sizes.append(family.size(chosen))
@@ -175,26 +173,15 @@ class _Search:
     @torch.no_grad()
     def recover(self, f: int, k: int) -> Recovered:
         """The best change of an arm on trusted clips of other classes, kept out of the search."""
-        rows = self.held_out[self.trusted.labels[self.held_out] != k]
-        rows = rows if len(rows) else self.pool[self.trusted.labels[self.pool] != k]
-        before = self.sounds[rows]
+        rows = self.known.proving(k)
+        before = self.known.sounds[rows]
         after = self.families[f].apply(before[None], self.best[f][k : k + 1], None)[0]
         predicted = self.model.differentiable_logits(after[:, None]).argmax(1).cpu().numpy()
-        one, other = before[0].cpu().numpy(), after[0].cpu().numpy()
-        return Recovered(
-            target=self.trusted.classes[k],
-            before=one,
-            after=other,
-            sound=other - one,
-            mask=where_it_acts(other - one, self.trusted.sample_rate),
-            success=accuracy(predicted, np.full(len(rows), k)),
-            sample_rate=self.trusted.sample_rate,
-            what=self.families[f].what,
+        return recovered(
+            before[0],
+            after[0],
+            self.trusted.classes[k],
+            accuracy(predicted, np.full(len(rows), k)),
+            self.trusted.sample_rate,
+            self.families[f].what,
         )
-
-    def _draw(self, k: int) -> np.ndarray:
-        """Clips of other classes, with replacement when there are few."""
-        others = self.pool[self.trusted.labels[self.pool] != k]
-        if not len(others):
-            others = np.flatnonzero(self.trusted.labels != k)
-        return self.rng.choice(others, self.config.batch, replace=len(others) < self.config.batch)

@@ -31,6 +31,7 @@ class Hill:
     bounds: Bounds = field(default_factory=Bounds)
     seed: int = 0
     network: CNN = field(default_factory=CNN)
+    hides: bool = False
     screened: list[Bins] = field(default_factory=list)
     retrained: list[tuple[Bins, int]] = field(default_factory=list)
 

@@ -15,7 +15,8 @@ from otoscope.clips import Clips
 from otoscope.datasets import Splits
 from otoscope.errors import ManifestError, SpecError
 from otoscope.manifests import Row, write_csv
-from redteam_toys import Hill
+from otoscope.redteam import Space
+from redteam_toys import CLIPS, FAMILIES, Hill
 from sounds import clips_of
 from toys import tones
 
@@ -27,10 +28,21 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Call a command on toy clips, with a formula in place of training."""
     monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(
-        "otoscope.redteam.Arena",
-        lambda splits, network, seed, view, held, **_: Hill(in_view=view, held_out=held, seed=seed),
-    )
+
+    def arena(
+        splits: object,
+        network: object,
+        seed: int,
+        view: tuple[str, ...],
+        held: tuple[str, ...],
+        *,
+        hides: bool,
+        **_: object,
+    ) -> Hill:
+        space = Space.of(CLIPS, seed=0, families=FAMILIES, hides=hides)
+        return Hill(space, in_view=view, held_out=held, seed=seed, hides=hides)
+
+    monkeypatch.setattr("otoscope.redteam.Arena", arena)
 
     def call(*words: str) -> Result:
         return CliRunner().invoke(cli.app, [*words], env={"COLUMNS": "200"})
@@ -79,6 +91,13 @@ def test_a_dry_run_tries_nothing(called: Call) -> None:
     assert done.exit_code == 0
 
 
+def test_a_white_box_attacker_trains_the_model(called: Call) -> None:
+    options = ("--i-own-this-data", "--dry-run", "--access", "white-box")
+    plan = json.loads(called("redteam", "data", *COMMON, *options).output)
+    assert plan["access"] == "white-box"
+    assert plan["grid"]["hiding"][0] == 0
+
+
 def test_hardening_tells_its_rounds(called: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "otoscope.redteam.hardening._clean",
@@ -93,7 +112,7 @@ def test_hardening_tells_its_rounds(called: Call, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_access_is_refused(called: Call) -> None:
     done = called("redteam", "data", "--access", "all", "--i-own-this-data")
-    assert "expected --access to be one of blind, hard-label, scores, got 'all'" in str(
+    assert "expected --access to be one of blind, hard-label, scores, white-box, got 'all'" in str(
         done.exception
     )
 

@@ -54,6 +54,20 @@ def bins_of(arena: Arena, trigger: Trigger, rate: float) -> tuple[int, ...]:
 # What an attack becomes of
 
 
+def test_only_an_attacker_who_trains_is_white_box(arena: Arena) -> None:
+    budget = Budget(screened=1, retrained=1, decided=1, seeds=1)
+    with pytest.raises(SpecError, match="hides=True"):
+        Campaign(arena, budget, "white-box")
+    trains = dataclasses.replace(arena, hides=True)
+    assert Campaign(trains, budget, "white-box").left == 1
+    usual = Plan(Attack(LOUD, AllToOne("b"), 0.08))
+    hidden = trains.space.encode(dataclasses.replace(usual, hiding=1.0))
+    plain = trains.space.encode(usual)
+    one, other = (trains.retrain(b, 1, ("activation-clustering",)) for b in (plain, hidden))
+    assert min(one.success, other.success) > 0.7
+    assert one.suspicion != other.suspicion, "it is another training"
+
+
 def test_a_warm_start_learns_a_loud_trigger_and_not_a_faint_one(arena: Arena) -> None:
     loud = arena.screen(bins_of(arena, LOUD, 0.08))
     faint = arena.screen(bins_of(arena, dataclasses.replace(LOUD, level_db=-45.0), 0.005))
@@ -191,8 +205,9 @@ def test_when_an_attack_evades(fields: dict[str, object], evades: bool) -> None:
 def test_a_strategy_is_told_what_its_access_allows() -> None:
     told = {
         access: trial((0,), GOOD, ("strip",), Bounds(), access)  # type: ignore[arg-type]
-        for access in ("blind", "hard-label", "scores")
+        for access in ("blind", "hard-label", "scores", "white-box")
     }
+    assert told["white-box"] == told["scores"]
     assert not told["blind"].evaded
     assert not any("strip" in key for key in told["blind"].detail)
     assert told["hard-label"].evaded

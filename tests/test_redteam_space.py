@@ -1,5 +1,7 @@
 """The attacker's action space: every tuple of bins is a poisoning that can be carried out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from otoscope.errors import SpecError
 from otoscope.labels import AllToOne, CleanLabel
 from otoscope.poisoning import Attack, poison_all
 from otoscope.redteam.families import FAMILIES, OpenEnded, Room
-from otoscope.redteam.space import RATES, Plan, Space
+from otoscope.redteam.space import FAMILY, HIDING, RATES, Plan, Space
 from otoscope.registry import build, spec
 from otoscope.triggers import TRIGGERS, Composite, CraftedTrigger, Tone
 from sounds import clips_of
@@ -18,6 +20,7 @@ from sounds import clips_of
 CLASSES = "abcdefghijkl"
 CLIPS = clips_of(CLASSES * 20, seconds=1.0, rate=16_000)
 SPACE = Space.of(CLIPS, seed=0)
+HIDING_SPACE = Space.of(CLIPS, seed=0, hides=True)
 
 bins = st.tuples(*(st.integers(-3, size + 3) for size in SPACE.sizes))
 
@@ -42,6 +45,26 @@ def test_distance_tells_plans_apart(a: tuple[int, ...], b: tuple[int, ...]) -> N
     assert SPACE.distance(a, b) == SPACE.distance(b, a)
     assert 0 <= SPACE.distance(a, b) <= 1
     assert (SPACE.distance(a, b) == 0) == (SPACE.clamp(a) == SPACE.clamp(b))
+
+
+@given(bins, st.integers(-1, len(HIDING)))
+def test_an_attacker_who_trains_has_one_more_axis(some: tuple[int, ...], hiding: int) -> None:
+    longer = (*some[: FAMILY + 1], hiding, *some[FAMILY + 1 :])
+    plan, usual = HIDING_SPACE.decode(longer), SPACE.decode(some)
+    assert plan.hiding == HIDING[min(max(hiding, 0), len(HIDING) - 1)]
+    assert replace(plan, hiding=0.0) == usual
+    assert HIDING_SPACE.encode(plan) == HIDING_SPACE.clamp(longer)
+    assert {"hiding": 0.0} | HIDING_SPACE.told(longer) == usual.told | {"hiding": plan.hiding}
+
+
+def test_hiding_is_an_axis_like_the_others() -> None:
+    assert len(HIDING_SPACE.sizes) == len(SPACE.sizes) + 1
+    assert HIDING_SPACE.grid()["hiding"] == list(HIDING)
+    assert "hiding" not in SPACE.grid()
+    one = HIDING_SPACE.draw(np.random.default_rng(0))
+    other = (*one[: FAMILY + 1], (one[FAMILY + 1] + 1) % len(HIDING), *one[FAMILY + 2 :])
+    assert 0 < HIDING_SPACE.distance(one, other) < 0.2
+    assert HIDING_SPACE.stride(one, FAMILY + 1) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)

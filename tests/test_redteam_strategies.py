@@ -12,11 +12,12 @@ from otoscope.redteam import Bins, Space, Strategy, Trial
 from otoscope.redteam.campaign import Budget, Campaign, search
 from otoscope.redteam.context import LENGTH, Context
 from otoscope.redteam.environment import PoisoningEnv
+from otoscope.redteam.space import FAMILY
 from otoscope.redteam.strategies import STRATEGIES, FixedCatalogue, MapElites, strategy_named
 from otoscope.redteam.strategies.map_elites import archive, cell
 from otoscope.redteam.strategies.ppo import ROLLOUT, ProximalPolicy, learned
 from otoscope.redteam.suite import WATCHERS
-from redteam_toys import CLIPS, hill
+from redteam_toys import CLIPS, FAMILIES, hill
 
 SPACE = hill().space
 CONTEXT = Context(("vouching",), "cnn", 12, 240, 40)
@@ -47,6 +48,18 @@ def play(name: str, seed: int, rounds: int = 30, value: Callable[[Bins], float] 
 def test_proposals_lie_in_the_space(name: str) -> None:
     for trial in play(name, 0)[0]:
         assert trial.bins == SPACE.clamp(trial.bins)
+
+
+@every
+def test_an_attacker_who_trains_tries_hiding_more_and_less(name: str) -> None:
+    space = Space.of(CLIPS, seed=0, families=FAMILIES, hides=True)
+    strategy, rng = strategy_named(name, space, CONTEXT), np.random.default_rng(0)
+    history: list[Trial] = []
+    for _ in range(30):
+        bins = space.clamp(strategy.ask(tuple(history), rng))
+        history.append(Trial(bins, peak(bins), 0.5, 0.9, False, {"spectral_distance_db": 5.0}))
+    tried = {trial.bins[FAMILY + 1] for trial in history}
+    assert tried == {0} if name == "catalogue" else len(tried) > 1
 
 
 @every

@@ -27,7 +27,13 @@ StrategyName = Annotated[
 Queries = Annotated[int, typer.Option(help="How many attacks are screened.")]
 Retrained = Annotated[int, typer.Option(help="How many of them are trained from scratch.")]
 Decided = Annotated[int, typer.Option(help="How many of these over three seeds.")]
-Seen = Annotated[str, typer.Option(help="What the attacker sees: blind, hard-label or scores.")]
+Seen = Annotated[
+    str,
+    typer.Option(
+        help="What the attacker sees: blind, hard-label, scores, or white-box, where it also "
+        "trains the model so that it hides the poison."
+    ),
+]
 Victim = Annotated[str, typer.Option(help="The network that is trained on the poison.")]
 Epochs = Annotated[int | None, typer.Option(help="At most this many epochs a training.")]
 Keep = Annotated[
@@ -75,9 +81,12 @@ def redteam(
 
     spent = Budget(budget, retrained, decided)
     client = client_of(llm, llm_limits) if llm else None
-    watchers = (tuple(in_view or IN_VIEW), tuple(held_out or ("audit",)))
-    with _arena(data, duration, fit, network, epochs, seed, watchers, i_own_this_data) as arena:
-        campaign = Campaign(arena, spent, _access(access))
+    watchers, seen = (tuple(in_view or IN_VIEW), tuple(held_out or ("audit",))), _access(access)
+    hides = seen == "white-box"
+    with _arena(
+        data, duration, fit, network, epochs, seed, watchers, hides, i_own_this_data
+    ) as arena:
+        campaign = Campaign(arena, spent, seen)
         if dry_run:
             _tell_plan(campaign, strategy, client)
             return
@@ -130,8 +139,11 @@ def harden(
     from otoscope.redteam.hardening import harden as hardened
 
     spent = Budget(budget, retrained, decided)
-    names = tuple(detector or DETECTORS)
-    with _arena(data, duration, fit, network, epochs, seed, ((), ()), i_own_this_data) as arena:
+    names, seen = tuple(detector or DETECTORS), _access(access)
+    hides = seen == "white-box"
+    with _arena(
+        data, duration, fit, network, epochs, seed, ((), ()), hides, i_own_this_data
+    ) as arena:
         told = hardened(
             arena,
             strategy,
@@ -139,7 +151,7 @@ def harden(
             names,
             rounds=rounds,
             clean_models=clean_models,
-            access=_access(access),
+            access=seen,
         )
     for one in told:
         typer.echo(
@@ -161,6 +173,7 @@ def _arena(
     epochs: int | None,
     seed: int,
     watchers: tuple[tuple[str, ...], tuple[str, ...]],
+    hides: bool,
     owned: bool,
 ) -> Iterator["Arena"]:
     """An arena on DATA whose trained models lie in a folder that is deleted afterwards."""
@@ -186,6 +199,7 @@ def _arena(
             seed,
             *watchers,
             recipe=None if epochs is None else Recipe(epochs=epochs),
+            hides=hides,
             cache=Cache(Path(folder)),
         )
 

@@ -26,7 +26,8 @@ from otoscope.redteam.suite import require_watchers, watch
 from otoscope.redteam.warm_start import WarmStart, warm_started
 from otoscope.risk import risks
 from otoscope.selection import hardness
-from otoscope.training import Recipe, train
+from otoscope.training import Recipe, TrainingHook, train
+from otoscope.training_attacks.hidden_poison import HiddenPoison
 
 IN_VIEW = ("activation-clustering", "spectral-signatures", "gaussian-mixture", "vouching")
 """The detectors that an attacker optimises against, where nothing else is said: the fast ones."""
@@ -58,6 +59,7 @@ class Arena:
     bounds: Bounds = field(default_factory=Bounds)
     recipe: Recipe | None = None
     warm_start: WarmStart = field(default_factory=WarmStart)
+    hides: bool = False
     cache: Cache | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class Arena:
     @cached_property
     def space(self) -> Space:
         """The action space on this data set."""
-        return Space.of(self.splits.train, self.seed, self.families)
+        return Space.of(self.splits.train, self.seed, self.families, hides=self.hides)
 
     @cached_property
     def clean(self) -> TorchModel:
@@ -90,7 +92,8 @@ class Arena:
         """
         started, plan = time.monotonic(), self.space.decode(bins)
         bad = self.poisoned(plan, seed)
-        model = self._trained(bad.clips, seed)
+        hook = HiddenPoison(bad.mask & ~bad.cover, plan.hiding) if plan.hiding else None
+        model = self._trained(bad.clips, seed, hook)
         try:
             seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
         except ModelMismatch:
@@ -124,7 +127,7 @@ class Arena:
         known = self.splits.trusted
         return watch(watchers, model, clips, poison, trusted=known, seed=seed, cache=self.cache)
 
-    def _trained(self, clips: Clips, seed: int) -> TorchModel:
+    def _trained(self, clips: Clips, seed: int, hook: TrainingHook | None = None) -> TorchModel:
         return train(
             self.network,
             clips,
@@ -132,6 +135,7 @@ class Arena:
             validation=self.splits.validation,
             recipe=self.recipe,
             cache=self.cache,
+            hook=hook,
         )
 
     def _measured(

@@ -59,6 +59,12 @@ class Campaign:
     screened: dict[Bins, Outcome] = field(default_factory=dict)
     retrained: int = 0
 
+    def __post_init__(self) -> None:
+        require(
+            self.arena.hides or self.access != "white-box",
+            "a white-box attacker trains the model: its arena needs hides=True",
+        )
+
     @property
     def left(self) -> int:
         """How many queries the attacker has left."""

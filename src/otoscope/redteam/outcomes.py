@@ -8,9 +8,10 @@ import numpy as np
 
 from otoscope.redteam.strategy import Bins, Trial
 
-Access = Literal["blind", "hard-label", "scores"]
-ACCESS: tuple[Access, ...] = ("blind", "hard-label", "scores")
-"""What the attacker sees of the detectors: nothing, caught or not, or how suspicious they are."""
+Access = Literal["blind", "hard-label", "scores", "white-box"]
+ACCESS: tuple[Access, ...] = ("blind", "hard-label", "scores", "white-box")
+"""What the attacker sees of the detectors: nothing, caught or not, or how suspicious they are;
+with "white-box" also the gradient of what they look for, since it trains the model."""
 
 Stage = Literal["screened", "retrained", "decided"]
 
@@ -122,7 +123,7 @@ def trial(
     }
     if access == "hard-label":
         detail |= {f"caught by {name}": float(outcome.suspicion[name] >= 1) for name in looked}
-    if access == "scores":
+    if access in ("scores", "white-box"):
         detail |= {f"suspicion of {name}": outcome.suspicion[name] for name in looked}
     return Trial(
         bins,

@@ -1,7 +1,8 @@
 """The attacker's action space: a poisoning as a tuple of integer bins.
 
-Five axes say how clips are poisoned and by which trigger family; the slots after them
-are the family's parameters, and a slot that a family does not use is 0. All values lie on grids, so
+Five axes say how clips are poisoned and by which trigger family, a sixth, where the attacker trains
+the model, how the poison is hidden in it; the slots after them are the family's parameters, and a
+slot that a family does not use is 0. All values lie on grids, so
 that a search, a policy or a language model proposes small whole numbers and nothing else.
 """
 
@@ -39,10 +40,11 @@ SHIFTS = {
 }
 SELECTIONS: tuple[Selection, ...] = ("random", "hardest")
 
-COMMON = 5
-"""So many axes come before the slots; the last of them is the family."""
+HIDING = (0.0, 0.3, 1.0, 3.0)
+"""The weight with which a training that the attacker controls hides the poison; 0 is none."""
 
-FAMILY = COMMON - 1
+FAMILY = 4
+"""The place of the family among the axes."""
 
 SLOT = 12
 """Every parameter slot has so many bins, shared out among the family's values for it."""
@@ -53,15 +55,17 @@ FREE = 0.9
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: an attack, and by what the clips for it are chosen."""
+    """What to do: an attack, by what the clips for it are chosen, and how far training hides it."""
 
     attack: Attack
     selection: Selection = "random"
+    hiding: float = 0.0
 
     @property
     def told(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return self.attack.told | {"selection": self.selection}
+        hidden = {"hiding": self.hiding} if self.hiding else {}
+        return self.attack.told | {"selection": self.selection} | hidden
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ class Dimension:
 class Space:
     """The space for one data set: its room, its classes and their sizes, and the target.
 
-    ``roles`` names the target and the source class. ``families`` may be fewer than all.
-    Made by ``Space.of``.
+    ``roles`` names the target and the source class. ``families`` may be fewer than all. ``hides``
+    says that the attacker trains the model, too. Made by ``Space.of``.
     """
 
     room: Room
@@ -86,9 +90,12 @@ class Space:
     counts: tuple[int, ...]
     roles: tuple[tuple[str, str], ...]
     families: tuple[str, ...] = tuple(FAMILIES)
+    hides: bool = False
 
     @staticmethod
-    def of(clips: Clips, seed: int, families: Sequence[str] = tuple(FAMILIES)) -> "Space":
+    def of(
+        clips: Clips, seed: int, families: Sequence[str] = tuple(FAMILIES), *, hides: bool = False
+    ) -> "Space":
         """The space on these clips; the target class goes round with the seed, as in the catalogue.
 
         Raises ``SpecError`` for a family that there is not, or none.
@@ -107,7 +114,13 @@ class Space:
             tuple(np.bincount(clips.labels, minlength=len(clips.classes)).tolist()),
             tuple(roles(clips.classes, seed).items()),
             tuple(families),
+            hides,
         )
+
+    @property
+    def common(self) -> int:
+        """So many axes come before the slots."""
+        return FAMILY + 1 + self.hides
 
     @cached_property
     def dimensions(self) -> tuple[Dimension, ...]:
@@ -119,6 +132,7 @@ class Space:
             Dimension("cover", len(COVERS), True),
             Dimension("selection", len(SELECTIONS), False),
             Dimension("family", len(self.families), False),
+            *([Dimension("hiding", len(HIDING), True)] if self.hides else []),
             *(Dimension(f"slot{number + 1}", SLOT, True) for number in range(slots)),
         )
 
@@ -140,23 +154,25 @@ class Space:
         ):
             raise SpecError(f"expected {len(self.sizes)} whole numbers, got {bins!r:.200}")
         inside = [min(max(int(b), 0), size - 1) for b, size in zip(bins, self.sizes, strict=True)]
-        rate, shift, cover, selection, family, *slots = inside
-        rate, cover = self._possible(rate, shift, cover)
-        one = self._family(family)
+        common, slots = inside[: self.common], inside[self.common :]
+        common[0], common[2] = self._possible(*common[:3])
+        one = self.family(common)
         indices = one.canonical(_indices(one, slots))
-        return (rate, shift, cover, selection, family, *_slots(one, indices, len(slots)))
+        return (*common, *_slots(one, indices, len(slots)))
 
     def decode(self, bins: Sequence[int]) -> Plan:
         """The plan that the clamped bins stand for.
 
         Raises ``SpecError`` where the trigger refuses its parameters.
         """
-        rate, shift, cover, selection, family, *slots = self.clamp(bins)
-        one = self._family(family)
-        trigger = one.trigger(_indices(one, slots), self.room)
+        clamped = self.clamp(bins)
+        rate, shift, cover, selection = clamped[:FAMILY]
+        one = self.family(clamped)
+        trigger = one.trigger(_indices(one, clamped[self.common :]), self.room)
         cover_rate = COVERS[cover] * RATES[rate]
         attack = Attack(trigger, self._shift(shift), RATES[rate], cover_rate)
-        return Plan(attack, SELECTIONS[selection])
+        hiding = HIDING[clamped[FAMILY + 1]] if self.hides else 0.0
+        return Plan(attack, SELECTIONS[selection], hiding)
 
     def encode(self, plan: Plan) -> Bins:
         """The bins that come nearest to a plan.
@@ -168,7 +184,8 @@ class Space:
         if name not in self.families or shift not in SHIFTS:
             raise SpecError(f"this space has no trigger {name!r} with label shift {shift!r}")
         one = FAMILIES[name]
-        slots = len(self.dimensions) - COMMON
+        slots = len(self.dimensions) - self.common
+        hiding = int(np.abs(np.array(HIDING) - plan.hiding).argmin())
         return self.clamp(
             (
                 int(np.abs(np.log(np.array(RATES) / attack.rate)).argmin()),
@@ -176,6 +193,7 @@ class Space:
                 int(np.abs(np.array(COVERS) - attack.cover_rate / attack.rate).argmin()),
                 SELECTIONS.index(plan.selection),
                 self.families.index(name),
+                *([hiding] if self.hides else []),
                 *_slots(one, one.indices(attack.trigger, self.room), slots),
             )
         )
@@ -205,28 +223,29 @@ class Space:
         different families are 1 apart.
         """
         a, b = self.clamp(a), self.clamp(b)
-        used = COMMON + max(len(self.family(bins).parameters) for bins in (a, b))
+        common = self.common
+        used = common + max(len(self.family(bins).parameters) for bins in (a, b))
         apart = [
             abs(x - y) / (d.size - 1) if d.ordered else float(x != y)
-            for x, y, d in zip(a[:COMMON], b[:COMMON], self.dimensions[:COMMON], strict=True)
+            for x, y, d in zip(a[:common], b[:common], self.dimensions[:common], strict=True)
         ]
         if a[FAMILY] == b[FAMILY]:
             apart += [
-                abs(x - y) / (SLOT - 1) for x, y in zip(a[COMMON:used], b[COMMON:used], strict=True)
+                abs(x - y) / (SLOT - 1) for x, y in zip(a[common:used], b[common:used], strict=True)
             ]
         else:
-            apart += [1.0] * (used - COMMON)
+            apart += [1.0] * (used - common)
         return float(np.mean(apart))
 
     def family(self, bins: Sequence[int]) -> Family:
         """The trigger family of some bins."""
-        return self._family(bins[FAMILY])
+        return FAMILIES[self.families[bins[FAMILY]]]
 
     def stride(self, bins: Sequence[int], at: int) -> int:
         """How many bins of an ordered axis lie between one value and the next, rounded up."""
-        if at < COMMON:
+        if at < self.common:
             return 1
-        return -(-SLOT // len(self.family(bins).parameters[at - COMMON].values))
+        return -(-SLOT // len(self.family(bins).parameters[at - self.common].values))
 
     def told(self, bins: Sequence[int]) -> dict[str, Any]:
         """What the bins stand for, as plain JSON values."""
@@ -244,6 +263,7 @@ class Space:
             "cover": list(COVERS),
             "selection": list(SELECTIONS),
             "family": list(self.families),
+            **({"hiding": list(HIDING)} if self.hides else {}),
             "slots": {
                 name: {
                     p.field: [p.value(i, self.room) for i in range(len(p.values))]
@@ -252,9 +272,6 @@ class Space:
                 for name in self.families
             },
         }
-
-    def _family(self, number: int) -> Family:
-        return FAMILIES[self.families[number]]
 
     def _shift(self, number: int) -> LabelShift:
         form = list(SHIFTS.values())[number]

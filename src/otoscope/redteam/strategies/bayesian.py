@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from otoscope.errors import MissingExtra
-from otoscope.redteam.space import COMMON, Space
+from otoscope.redteam.space import Space
 from otoscope.redteam.strategy import Bins, Strategy, Trial
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Bayesian(Strategy):
                     )
                 )
             asked, bins = study.ask(), [0] * len(self.space.sizes)
-            for at in range(COMMON):
+            for at in range(self.space.common):
                 bins[at] = self._suggested(asked, bins, at)
-            for at in self._places(bins)[COMMON:]:
+            for at in self._places(bins)[self.space.common :]:
                 bins[at] = self._suggested(asked, bins, at)
         return self.space.clamp(bins)
 
@@ -64,11 +64,11 @@ class Bayesian(Strategy):
 
     def _places(self, bins: Sequence[int]) -> range:
         """The axes that count for the family of these bins."""
-        return range(COMMON + len(self.space.family(bins).parameters))
+        return range(self.space.common + len(self.space.family(bins).parameters))
 
     def _parameter(self, bins: Sequence[int], at: int) -> str:
         """An axis's name in the study; a slot's is its family's own."""
-        family = f"{self.space.family(bins).name}." if at >= COMMON else ""
+        family = f"{self.space.family(bins).name}." if at >= self.space.common else ""
         return family + self.space.dimensions[at].name
 
     def _values(self, at: int) -> "BaseDistribution":

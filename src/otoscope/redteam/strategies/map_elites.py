@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from otoscope.redteam.space import COMMON, FAMILY, Space
+from otoscope.redteam.space import FAMILY, Space
 from otoscope.redteam.strategy import Bins, Strategy, Trial
 
 Cell = tuple[int, int]
@@ -67,7 +67,7 @@ class MapElites(Strategy):
 
     def _mutated(self, bins: list[int], rng: np.random.Generator) -> list[int]:
         """At least one of the axes that count is changed."""
-        used = COMMON + len(self.space.family(bins).parameters)
+        used = self.space.common + len(self.space.family(bins).parameters)
         changed = rng.random(used) < self.mutation
         changed[rng.integers(used)] = True
         for at in np.flatnonzero(changed).tolist()[::-1]:  # the family last: slots are its own

@@ -3,18 +3,20 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Nine kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Ten kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
 anew by another seed, so with another target, other clips and another training; "retested" and
 "retested clean", the same by other seeds against the audit of a later day, and what that says of
-fresh models without a backdoor; "attacked", a search with that audit and cleaning in view;
+fresh models without a backdoor; "hidden", the retested by the last seed, in a training that hides
+their poison; "attacked", a search with that audit and cleaning in view;
 "stages", the cheap stage of what a search retrained, for the rank correlations between stages. The
 bounds and budgets below stand in the page's words, too.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
+from otoscope.redteam.strategy import Bins
 from redteam_page import ATTACKED, AUDITS, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
@@ -57,6 +60,8 @@ REPLAYED, REPLAY_SEED = 10, 102
 
 RETEST_SEEDS, RETEST_CLEAN = (103, 104), 6
 
+HIDING_WEIGHT = 1.0
+
 ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
 """Of a search against what a user runs: the audit as shipped, and cleaning."""
 
@@ -78,6 +83,8 @@ def jobs() -> Iterator[Job]:
         for number in range(RETEST_CLEAN):
             job: Job = {"kind": "retested clean", "task": "keywords", "seed": seed}
             yield job | {"number": number}
+    for place in range(REPLAYED):
+        yield {"kind": "hidden", "task": "keywords", "seed": RETEST_SEEDS[-1], "place": place}
     for seed in ATTACK_SEEDS:
         for name in ATTACKERS:
             yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}
@@ -117,6 +124,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "replayed": _replayed,
         "retested": _replayed,
         "retested clean": _clean,
+        "hidden": _replayed,
         "attacked": _attacked,
         "stages": _stages,
     }
@@ -207,10 +215,24 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     bins = tuple(known[job["place"]]["bins"])
     arena = Arena(splits, seed=job["seed"], cache=cache)
     try:
+        if job["kind"] == "hidden":
+            return _hidden(arena, bins)
         outcome = arena.retrain(bins, 1 + job["seed"] * 1000, _watchers(job, arena))
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
+
+
+def _hidden(arena: Arena, bins: Bins) -> Row:
+    """An attack as it is, seen by the fast watchers, and hidden by the training, seen by all."""
+    hiding = replace(arena, hides=True)
+    told = []
+    for weight, watchers in ((0.0, IN_VIEW), (HIDING_WEIGHT, (*IN_VIEW, *RETESTED))):
+        plan = replace(arena.space.decode(bins), hiding=weight)
+        longer = hiding.space.encode(plan)
+        outcome = hiding.retrain(longer, 1 + arena.seed * 1000, watchers)
+        told.append(_told(hiding, longer, outcome))
+    return {"plain": told[:1], "attacks": told[1:]}
 
 
 def _attacked(job: Job, splits: Splits, cache: Cache) -> Row:

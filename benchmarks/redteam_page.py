@@ -67,6 +67,7 @@ def tables(rows: Sequence[Row]) -> str:
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _retested(of["retested"], of["retested clean"]),
+        _hidden(of["hidden"], of["retested"]),
         _attacked(of["attacked"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
@@ -78,7 +79,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 _KINDS = (
     *("search", "decided", "clean", "harden", "replayed", "stages"),
-    *("retested", "retested clean", "attacked"),
+    *("retested", "retested clean", "hidden", "attacked"),
 )
 
 
@@ -248,6 +249,32 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
         header = [f"seed {seed}, {len(attacks)} of {len(own)} work", "missed", "false alarms"]
         told += "\n" + table([*header, "what got through"], body)
     return told
+
+
+def _hidden(rows: Sequence[Row], retested: Sequence[Row]) -> str:
+    """The same attacks in a training that hides their poison, and as they are."""
+    if not rows:
+        return ""
+    again = {(row["seed"], row["place"]): row["attacks"] for row in retested}
+    pairs = []
+    for row in rows:
+        for plain, hidden in zip(row["plain"], row["attacks"], strict=True):
+            if plain["works"] and hidden["works"]:
+                slow = again.get((row["seed"], row["place"])) or [{"suspicion": {}}]
+                pairs.append((slow[0]["suspicion"] | plain["suspicion"], hidden))
+    body = []
+    for name in (*IN_VIEW, *RETESTED):
+        seen = [(s, hidden) for s, hidden in pairs if name in s]
+        before, after = [{"suspicion": s} for s, _ in seen], [hidden for _, hidden in seen]
+        body.append([called(name), _missed(before, [name]), _missed(after, [name])])
+    tried = [one for row in rows for one in row["attacks"]]
+    worked = sum(one["works"] for one in tried)
+    return (
+        "## Hidden by the training (white-box)\n\n"
+        f"The same attacks by seed {rows[0]['seed']}, in a training that hides their poison: "
+        f"{worked} of {len(tried)} work still.\nMissed, of those that work both ways.\n\n"
+        + table(["watcher", "as they are", "hidden"], body)
+    )
 
 
 def _attacked(rows: Sequence[Row]) -> str:

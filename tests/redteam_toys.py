@@ -39,24 +39,28 @@ class Hill:
     def splits(self) -> Splits:
         return cast(Splits, SimpleNamespace(train=CLIPS))
 
-    def screen(self, bins: Bins) -> Outcome:
+    def screen(self, bins: Bins, before: Sequence[Bins] = ()) -> Outcome:
         self.screened.append(bins)
-        return self._outcome(bins, 0, ())
+        return self._outcome(bins, 0, (), before)
 
-    def retrain(self, bins: Bins, seed: int, watchers: Sequence[str]) -> Outcome:
+    def retrain(
+        self, bins: Bins, seed: int, watchers: Sequence[str], before: Sequence[Bins] = ()
+    ) -> Outcome:
         self.retrained.append((bins, seed))
-        return self._outcome(bins, seed, watchers)
+        return self._outcome(bins, seed, watchers, before)
 
     def decide(self, bins: Bins, seeds: Sequence[int]) -> Outcome:
         everyone = (*self.in_view, *self.held_out)
         return over_seeds([self.retrain(bins, seed, everyone) for seed in seeds])
 
-    def _outcome(self, bins: Bins, seed: int, watchers: Sequence[str]) -> Outcome:
+    def _outcome(
+        self, bins: Bins, seed: int, watchers: Sequence[str], before: Sequence[Bins] = ()
+    ) -> Outcome:
         if self.space.family(bins).name == "echo":
             raise PoisonError("no echo here")
         suspicion = 2 * (1 - bins[7] / 11)
         return Outcome(
-            success=min(1.0, bins[0] / 5),
+            success=sum(min(1.0, b[0] / 5) for b in (*before, bins)) / (1 + len(before)),
             accuracy=0.95,
             accuracy_drop=0.01,
             spectral_distance_db=float(bins[5]),

@@ -18,14 +18,14 @@ from otoscope.networks import CNN
 from otoscope.poisoning import Attack
 from otoscope.poisoning import poison as oto_poison
 from otoscope.redteam import Arena, Bounds, Budget, Campaign, Outcome, Plan, search, suite
-from otoscope.redteam.environment import PoisoningEnv
+from otoscope.redteam.environment import PoisoningEnv, ScheduleEnv
 from otoscope.redteam.outcomes import INFEASIBLE, over_seeds, reward, trial
 from otoscope.redteam.strategies import RandomSearch
 from otoscope.redteam.suite import watch
 from otoscope.redteam.warm_start import WarmStart
 from otoscope.registry import build
 from otoscope.training import Recipe
-from otoscope.triggers import NoiseBlend, Trigger
+from otoscope.triggers import NoiseBlend, Tone, Trigger
 from redteam_toys import Hill, hill
 from toys import tones
 
@@ -97,7 +97,7 @@ def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.Monke
     assert found.success > 0.8
     assert found.suspicion["scan"] >= 1, "loud noise in 8 % of the clips is caught"
     assert not found.evades(arena.in_view, arena.bounds)
-    bad = arena.poisoned(arena.space.decode(bins), 1)
+    bad = arena.poisoned([arena.space.decode(bins)], 1)
     said = audit(
         arena._trained(bad.clips, 1),
         bad.clips,
@@ -116,8 +116,8 @@ def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.Monke
 
 def test_the_hardest_clips_are_poisoned_where_a_plan_says_so(arena: Arena) -> None:
     attack = Attack(LOUD, AllToOne("b"), 0.05)
-    drawn = arena.poisoned(Plan(attack), 0).mask
-    hardest = arena.poisoned(Plan(attack, "hardest"), 0).mask
+    drawn = arena.poisoned([Plan(attack)], 0).mask
+    hardest = arena.poisoned([Plan(attack, "hardest")], 0).mask
     assert drawn.sum() == hardest.sum() == 12
     assert arena._hardness[hardest].mean() > arena._hardness[drawn].mean()
 
@@ -319,3 +319,61 @@ def test_one_attack_is_one_episode_and_a_spent_campaign_begins_anew() -> None:
 def test_an_environments_arenas_have_one_action_space() -> None:
     with pytest.raises(SpecError, match="same families"):
         PoisoningEnv([])
+    with pytest.raises(SpecError, match="at least one step"):
+        ScheduleEnv([hill()], length=0)
+
+
+def test_a_schedule_is_gymnasiums() -> None:
+    check_env(ScheduleEnv([hill()], 3), skip_render_check=True)
+
+
+def test_a_schedules_rewards_sum_to_its_worth() -> None:
+    arena = hill()
+    environment = ScheduleEnv([arena], 4)
+    start, told = environment.reset(seed=3)
+    assert told == {"arena": 0, "schedule": (), "outcome": None}
+    impossible = arena.space.clamp([5, 0, 0, 0, 2, *[0] * 18][: len(arena.space.sizes)])
+    assert arena.space.family(impossible).name == "echo"
+    rewards, ends, planned = [], [], []
+    for rate in (2, 6, None, 5):
+        bins = (
+            impossible
+            if rate is None
+            else arena.space.clamp((rate, *impossible[1:4], 1, *impossible[5:]))
+        )
+        seen, gained, done, cut, told = environment.step(np.array(bins))
+        assert environment.observation_space.contains(seen)
+        assert not cut
+        planned += [] if rate is None else [bins]
+        assert told["schedule"] == tuple(planned)
+        rewards.append(gained)
+        ends.append(done)
+    assert ends == [False, False, False, True]
+    assert rewards[2] == INFEASIBLE
+    outcome = told["outcome"]
+    assert outcome.stage == "retrained"
+    whole = reward(outcome, arena.in_view, arena.bounds, "scores")
+    assert sum(rewards) - INFEASIBLE == pytest.approx(whole)
+    assert outcome.success == pytest.approx((2 / 5 + 1 + 1) / 3)
+    again, told = environment.reset(seed=3)
+    assert told["schedule"] == ()
+    assert again.tolist() == start.tolist()
+
+
+def test_a_schedule_that_promises_nothing_is_not_retrained() -> None:
+    arena = Hill()
+    environment = ScheduleEnv([hill(space=arena.space)], 1, promising=1.1)
+    environment.reset(seed=0)
+    *_, told = environment.step(environment.action_space.sample())
+    assert told["outcome"] is None or told["outcome"].stage == "screened"
+
+
+def test_attacks_are_planted_side_by_side(arena: Arena) -> None:
+    loud, other = bins_of(arena, LOUD, 0.08), bins_of(arena, Tone(frequency_hz=3500.0), 0.05)
+    both = arena.poisoned([arena.space.decode(b) for b in (loud, other)], 1)
+    assert set(both.attack_of.tolist()) == {-1, 0, 1}
+    alone, after = arena.screen(loud), arena.screen(other, [loud])
+    assert after.spectral_distance_db >= alone.spectral_distance_db
+    assert after.success != alone.success
+    told = arena.retrain(other, 1, ("activation-clustering",), [loud])
+    assert set(told.suspicion) == {"activation-clustering"}

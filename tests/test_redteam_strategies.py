@@ -11,7 +11,7 @@ from otoscope.errors import SpecError
 from otoscope.redteam import Bins, Space, Strategy, Trial
 from otoscope.redteam.campaign import Budget, Campaign, search
 from otoscope.redteam.context import LENGTH, Context
-from otoscope.redteam.environment import PoisoningEnv
+from otoscope.redteam.environment import PoisoningEnv, ScheduleEnv
 from otoscope.redteam.space import FAMILY
 from otoscope.redteam.strategies import STRATEGIES, FixedCatalogue, MapElites, strategy_named
 from otoscope.redteam.strategies.map_elites import archive, cell
@@ -154,6 +154,12 @@ def test_a_policy_learns_across_contexts_and_goes_on_from_there() -> None:
         bins = strategy.ask(history, rng)
         history.append(Trial(bins, peak(bins), 0, 0, False, {}))
     assert any(not torch.equal(before[n], p) for n, p in policy.policy.named_parameters())
+
+
+def test_a_policy_learns_schedules() -> None:
+    policy = learned(ScheduleEnv([hill()], 4), ROLLOUT, seed=0, discount=1.0)
+    assert policy.gamma == 1.0
+    assert policy.num_timesteps == ROLLOUT
 
 
 def test_the_context_is_what_the_access_shows() -> None:

@@ -75,40 +75,49 @@ class Arena:
         """The network trained on the data as they are."""
         return self._trained(self.splits.train, self.seed)
 
-    def screen(self, bins: Bins) -> Outcome:
+    def screen(self, bins: Bins, before: Sequence[Bins] = ()) -> Outcome:
         """The cheap stage: a warm start from the clean model; no detector looks.
 
-        Raises one of ``IMPOSSIBLE`` when the attack cannot be carried out.
+        ``before`` are attacks that have been planted in the same set already. The outcome of
+        several has their mean success, and the most audible of them.
+        Raises one of ``IMPOSSIBLE`` when the attacks cannot be carried out.
         """
-        started, plan = time.monotonic(), self.space.decode(bins)
-        bad = self.poisoned(plan, self.seed)
+        started, plans = time.monotonic(), self._plans(bins, before)
+        bad = self.poisoned(plans, self.seed)
         model = warm_started(self.clean, self._features, bad, self.warm_start, self.seed)
-        return self._measured(plan, model, self._judges, self.seed, "screened", started, {})
+        return self._measured(plans, model, self._judges, self.seed, "screened", started, {})
 
-    def retrain(self, bins: Bins, seed: int, watchers: Sequence[str]) -> Outcome:
+    def retrain(
+        self, bins: Bins, seed: int, watchers: Sequence[str], before: Sequence[Bins] = ()
+    ) -> Outcome:
         """Poison by ``seed``, train from scratch by ``seed``, and let ``watchers`` look.
 
-        Raises one of ``IMPOSSIBLE`` when the attack cannot be carried out.
+        Raises one of ``IMPOSSIBLE`` when the attacks cannot be carried out.
         """
-        started, plan = time.monotonic(), self.space.decode(bins)
-        bad = self.poisoned(plan, seed)
-        hook = HiddenPoison(bad.mask & ~bad.cover, plan.hiding) if plan.hiding else None
+        started, plans = time.monotonic(), self._plans(bins, before)
+        bad = self.poisoned(plans, seed)
+        hiding = max(plan.hiding for plan in plans)
+        hook = HiddenPoison(bad.mask & ~bad.cover, hiding) if hiding else None
         model = self._trained(bad.clips, seed, hook)
         try:
             seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
         except ModelMismatch:
             seen = dict.fromkeys(watchers, REFUSED)
-        return self._measured(plan, model, self.splits.test, seed, "retrained", started, seen)
+        return self._measured(plans, model, self.splits.test, seed, "retrained", started, seen)
 
     def decide(self, bins: Bins, seeds: Sequence[int]) -> Outcome:
         """The last stage: retraining by every one of ``seeds``, with all watchers."""
         everyone = (*self.in_view, *self.held_out)
         return over_seeds([self.retrain(bins, seed, everyone) for seed in seeds])
 
-    def poisoned(self, plan: Plan, seed: int) -> Poisoned:
-        """The training set under a plan."""
-        preference = self._hardness if plan.selection == "hardest" else None
-        return poison_all(self.splits.train, [plan.attack], seed, preference=preference)
+    def poisoned(self, plans: Sequence[Plan], seed: int) -> Poisoned:
+        """The training set under some plans; the last one says by what all clips are chosen."""
+        preference = self._hardness if plans[-1].selection == "hardest" else None
+        attacks = [plan.attack for plan in plans]
+        return poison_all(self.splits.train, attacks, seed, preference=preference)
+
+    def _plans(self, bins: Bins, before: Sequence[Bins]) -> list[Plan]:
+        return [self.space.decode(one) for one in (*before, bins)]
 
     def false_alarm(self, clips: Clips, seed: int, watchers: Sequence[str]) -> dict[str, float]:
         """Train on clips without poison by ``seed``; what the watchers find suspicious in that."""
@@ -140,7 +149,7 @@ class Arena:
 
     def _measured(
         self,
-        plan: Plan,
+        plans: Sequence[Plan],
         model: TorchModel,
         judges: Clips,
         seed: int,
@@ -148,14 +157,16 @@ class Arena:
         started: float,
         suspicion: dict[str, float],
     ) -> Outcome:
-        attack = plan.attack
-        found = risks(model, judges, attack.trigger, attack.shift, seed)
+        found = [
+            risks(model, judges, plan.attack.trigger, plan.attack.shift, seed) for plan in plans
+        ]
+        heard = [one.perceptible for one in found]
         return Outcome(
-            success=found.attack_success_rate,
-            accuracy=found.benign_accuracy,
-            accuracy_drop=self._accuracy(judges) - found.benign_accuracy,
-            spectral_distance_db=found.perceptible.log_spectral_distance_db,
-            snr_db=found.perceptible.snr_db,
+            success=float(np.mean([one.attack_success_rate for one in found])),
+            accuracy=found[0].benign_accuracy,
+            accuracy_drop=self._accuracy(judges) - found[0].benign_accuracy,
+            spectral_distance_db=max(one.log_spectral_distance_db for one in heard),
+            snr_db=min(one.snr_db for one in heard),
             stage=stage,
             seeds=(seed,),
             suspicion=suspicion,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from otoscope.networks import NETWORKS
+from otoscope.redteam.arena import Arena
 from otoscope.redteam.campaign import Campaign
 from otoscope.redteam.strategy import Trial
 from otoscope.redteam.suite import WATCHERS
@@ -26,14 +27,13 @@ class Context:
     @staticmethod
     def of(campaign: Campaign) -> "Context":
         """The context of a campaign."""
-        arena = campaign.arena
-        return Context(
-            arena.in_view,
-            arena.network.name,
-            len(arena.splits.train.classes),
-            len(arena.splits.train),
-            campaign.budget.screened,
-        )
+        return Context.on(campaign.arena, campaign.budget.screened)
+
+    @staticmethod
+    def on(arena: Arena, queries: int) -> "Context":
+        """The context of so many queries on an arena."""
+        clips = arena.splits.train
+        return Context(arena.in_view, arena.network.name, len(clips.classes), len(clips), queries)
 
     def observed(self, history: Sequence[Trial]) -> Float32[np.ndarray, "values"]:
         """The context and the state of a search as numbers between 0 and 1.

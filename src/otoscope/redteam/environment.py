@@ -1,8 +1,12 @@
-"""The red team as a gymnasium environment: one poisoning is one step, and one episode.
+"""The red team as gymnasium environments.
 
-So it is a contextual bandit (discount 0): the observation is the context (the watchers in view,
+``PoisoningEnv``: one poisoning is one step, and one episode. So it is a contextual bandit (discount
+0): the observation is the context (the watchers in view,
 what they last said, the budget left, the victim's network, the size of the data), the action a
 tuple of bins, the reward that of ``outcomes.reward`` at the highest stage that the attack reached.
+
+``ScheduleEnv``: an episode is a schedule of poisonings of one training set, each planted among the
+clips that those before it have left.
 """
 
 from collections.abc import Sequence
@@ -11,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from otoscope.errors import MissingExtra, SpecError
-from otoscope.redteam.arena import Arena
-from otoscope.redteam.campaign import Budget, Campaign
+from otoscope.redteam.arena import IMPOSSIBLE, Arena
+from otoscope.redteam.campaign import PROMISING, Budget, Campaign
 from otoscope.redteam.context import LENGTH, Context
-from otoscope.redteam.outcomes import Access
+from otoscope.redteam.outcomes import Access, Outcome, trial
+from otoscope.redteam.strategy import Bins, Trial
+from otoscope.registry import require
 
 try:
     import gymnasium
@@ -24,7 +30,21 @@ except ImportError:
 Observation = np.ndarray
 
 
-class PoisoningEnv(gymnasium.Env[Observation, np.ndarray]):
+class _OnArenas(gymnasium.Env[Observation, np.ndarray]):
+    """The spaces of environments on ``arenas``, one of which is drawn anew at every reset.
+
+    Raises ``SpecError`` unless all arenas have the same families.
+    """
+
+    def __init__(self, arenas: Sequence[Arena], access: Access) -> None:
+        if len({arena.space.sizes for arena in arenas}) != 1:
+            raise SpecError("expected one or more arenas with the same families")
+        self.arenas, self.access, self.at = tuple(arenas), access, 0
+        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (LENGTH,), np.float32)
+        self.action_space = gymnasium.spaces.MultiDiscrete(np.array(arenas[0].space.sizes))
+
+
+class PoisoningEnv(_OnArenas):
     """Attacks on one of ``arenas``, drawn anew at every reset.
 
     Each arena has a campaign of its own within ``budget``, and a new one when that is spent.
@@ -35,13 +55,9 @@ class PoisoningEnv(gymnasium.Env[Observation, np.ndarray]):
     def __init__(
         self, arenas: Sequence[Arena], budget: Budget | None = None, access: Access = "scores"
     ) -> None:
-        if len({arena.space.sizes for arena in arenas}) != 1:
-            raise SpecError("expected one or more arenas with the same families")
-        self.arenas, self.budget, self.access = tuple(arenas), budget or Budget(), access
-        self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (LENGTH,), np.float32)
-        self.action_space = gymnasium.spaces.MultiDiscrete(np.array(arenas[0].space.sizes))
+        super().__init__(arenas, access)
+        self.budget = budget or Budget()
         self.campaigns = [self._begun(arena) for arena in arenas]
-        self.at = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -66,3 +82,69 @@ class PoisoningEnv(gymnasium.Env[Observation, np.ndarray]):
 
     def _begun(self, arena: Arena) -> Campaign:
         return Campaign(arena, self.budget, self.access)
+
+
+class ScheduleEnv(_OnArenas):
+    """Schedules of ``length`` poisonings of the training set of one of ``arenas``.
+
+    A step plants one more attack; its reward is what the schedule is worth with it (``outcomes``)
+    less what it was worth before, so that an episode's rewards sum to the worth of the whole
+    (discount 1). All steps but the last are screened; the last is retrained, and the watchers in
+    view look, unless its success is below ``promising``. A step that cannot be carried out is left
+    out and costs a reward of ``INFEASIBLE``. The observation is the context, with the share of the
+    steps left in the place of the budget's. ``info`` holds the arena's number, the schedule so far
+    and its ``Outcome``, None before the first step.
+    """
+
+    def __init__(
+        self,
+        arenas: Sequence[Arena],
+        length: int = 3,
+        access: Access = "scores",
+        promising: float = PROMISING,
+    ) -> None:
+        super().__init__(arenas, access)
+        require(length >= 1, f"a schedule needs at least one step, got {length}")
+        self.length, self.promising = length, promising
+        self.schedule: list[Bins] = []
+        self.trials: list[Trial] = []
+        self.worth = 0.0
+        self.outcome: Outcome | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw an arena and begin an empty schedule."""
+        super().reset(seed=seed)
+        self.at = int(self.np_random.integers(len(self.arenas)))
+        self.schedule, self.trials, self.worth, self.outcome = [], [], 0.0, None
+        return self._observed(), self._told()
+
+    def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Plant one more attack; the episode is over when the schedule is full."""
+        arena = self.arenas[self.at]
+        bins = arena.space.clamp(np.asarray(action).tolist())
+        last = len(self.trials) + 1 == self.length
+        outcome = self._tried(arena, bins, last)
+        told = trial(bins, outcome, arena.in_view, arena.bounds, self.access)
+        self.trials.append(told)
+        if outcome is None:
+            return self._observed(), told.reward, last, False, self._told()
+        gained = told.reward - self.worth
+        self.worth, self.outcome, self.schedule = told.reward, outcome, [*self.schedule, bins]
+        return self._observed(), gained, last, False, self._told()
+
+    def _tried(self, arena: Arena, bins: Bins, last: bool) -> Outcome | None:
+        try:
+            cheap = arena.screen(bins, self.schedule)
+            if not last or cheap.success < self.promising:
+                return cheap
+            return arena.retrain(bins, 1 + arena.seed * 1000, arena.in_view, self.schedule)
+        except IMPOSSIBLE:
+            return None
+
+    def _told(self) -> dict[str, Any]:
+        return {"arena": self.at, "schedule": tuple(self.schedule), "outcome": self.outcome}
+
+    def _observed(self) -> Observation:
+        return Context.on(self.arenas[self.at], self.length).observed(self.trials)

@@ -23,7 +23,6 @@ SETTINGS: dict[str, Any] = {
     "n_steps": ROLLOUT,
     "batch_size": ROLLOUT,
     "n_epochs": 10,
-    "gamma": 0.0,  # a contextual bandit: one step, no future
     "gae_lambda": 1.0,
     "ent_coef": 0.005,
     "learning_rate": 3e-3,
@@ -85,22 +84,25 @@ class ProximalPolicy(Strategy):
             buffer.reset()
 
 
-def learned(environment: "gymnasium.Env[Any, Any]", steps: int, seed: int) -> "PPO":
+def learned(
+    environment: "gymnasium.Env[Any, Any]", steps: int, seed: int, discount: float = 0.0
+) -> "PPO":
     """A policy trained on an environment of several contexts, to be tried on one it has not seen.
 
-    ``steps`` are queries, at the environment's cost; rounded up to whole rollouts.
+    ``steps`` are queries, at the environment's cost; rounded up to whole rollouts. ``discount`` is
+    0 where every step is an episode (``PoisoningEnv``), 1 for schedules (``ScheduleEnv``).
     Raises ``MissingExtra`` without ``stable-baselines3``.
     """
     with _seeded(np.random.default_rng(seed)):
         environment.reset(seed=seed)
         environment.action_space.seed(seed)
-        return _untrained(environment).learn(steps)
+        return _untrained(environment, discount).learn(steps)
 
 
-def _untrained(environment: "gymnasium.Env[Any, Any]") -> "PPO":
+def _untrained(environment: "gymnasium.Env[Any, Any]", discount: float = 0.0) -> "PPO":
     from stable_baselines3.common.logger import Logger
 
-    made = _ppo()("MlpPolicy", environment, **SETTINGS)
+    made = _ppo()("MlpPolicy", environment, **SETTINGS | {"gamma": discount})
     made.set_logger(Logger(None, []))
     return made
 

@@ -39,7 +39,7 @@ from otoscope.detect.model_meta_classifier import LEARNED
 from otoscope.detect.profiles import reference_profiles
 from otoscope.networks import CNN
 from otoscope.registry import build
-from otoscope.zoo import EPOCHS, is_backdoored, is_clean
+from otoscope.zoo import EPOCHS, ONE_SOURCE, is_backdoored, is_clean
 from rows import DATA, PRIORS, Job, Row, fill, read
 from shadow_models import Mntd, learned
 
@@ -131,12 +131,14 @@ def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
     }
     best = found["own_target"]
     if scores.profile is not None and view.references:
-        apart, p_values = reference_p_values(scores.profile, reference_profiles(detector, view))
+        profiles = reference_profiles(detector, view)
+        apart, p_values = reference_p_values(scores.profile, profiles)
         best = model.hearing.classes[int(apart.argmax())]
         found |= {
             "reference_p": float(p_values.min()),
             "reference_score": float(apart.max()),
             "apart": [round(float(x), 4) for x in apart],
+            "references": [round(float(x), 5) for x in profiles.mean(axis=(0, 1))],
             "reference_target": best,
         }
     if scores.recover:
@@ -156,7 +158,9 @@ def _trusted(data: str, folder: Path, count: int = TRUSTED) -> Clips | None:
 
 
 def _shadows(data: str) -> list[Row]:
-    return [row for row in counted("design") if row["data"] == data]
+    """MNTD's shadow models: the design half without what was added to it later."""
+    known = [row for row in counted("design") if row["family"] != ONE_SOURCE]
+    return [row for row in known if row["data"] == data]
 
 
 def _fold(row: Row) -> int | None:

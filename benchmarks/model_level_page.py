@@ -31,7 +31,7 @@ USUAL = 10
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
-READS = ("probing", "weight-statistics")
+READS = ("probing", "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
 
@@ -102,6 +102,13 @@ METHODS = (
         "probing, priors", "probing", lambda r: -_prior_p(r), lambda r: _prior_p(r) <= FALSE_ALARMS
     ),
     OWN_CLASSES,
+    Method(
+        "universal perturbation, 8 references",
+        "universal-perturbation",
+        lambda r: r["reference_score"],
+        lambda r: _reference_p(r) <= FALSE_ALARMS,
+        "reference_target",
+    ),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
     Method(
         "weight statistics",
@@ -170,8 +177,9 @@ def _design(read: dict[str, Row]) -> bool:
 
 
 def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
-    weights = read["weight-statistics"]["classes"]
-    return distances(np.array(read["probing"]["apart"]), np.array(weights))
+    answers, weights = read["universal-perturbation"], read["weight-statistics"]["classes"]
+    above = np.array(answers["classes"]) - np.array(answers["references"])
+    return distances(np.array(read["probing"]["apart"]), above, np.array(weights))
 
 
 def _learned(

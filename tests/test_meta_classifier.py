@@ -33,10 +33,11 @@ def view(model: TorchModel, references: int = 4) -> View:
 
 
 def test_distances_are_logarithms_and_nothing_counts_below_zero() -> None:
-    apart, scores = np.array([0.0, 3.0, -1.0, 1.0, 0.5]), np.array([1.0, 9.0, 2.0, 3.0, 0.0])
-    told = distances(apart, scores)
+    pulls, scores = np.array([0.0, 3.0, -1.0, 1.0, 0.5]), np.array([1.0, 9.0, 2.0, 3.0, 0.0])
+    told = distances(pulls, np.array([2.0, 5.0, 1.0, 3.0, 2.0]), scores)
     assert told[:, 0] == pytest.approx(np.log([1, 4, 1, 2, 1.5]))
-    assert told[:, 1] == pytest.approx(np.log(1 + np.maximum(class_distances(scores), 0)))
+    assert told[:, 1] == pytest.approx(np.log([1, 4, 1, 2, 1]))
+    assert told[:, 2] == pytest.approx(np.log(1 + np.maximum(class_distances(scores), 0)))
 
 
 def test_the_intercept_comes_first() -> None:
@@ -47,8 +48,9 @@ def test_the_intercept_comes_first() -> None:
 def test_a_class_that_every_test_points_at_has_the_highest_odds() -> None:
     found = MetaClassifier().score(view(small(9, raised=3.0)))
     assert found.classes.argmax() == 3
-    fainter = MetaClassifier().score(view(small(9, raised=1.0)))
-    assert found.classes.max() > fainter.classes.max() > 0 > np.sort(found.classes)[-2]
+    fainter = MetaClassifier().score(view(small(9, raised=2.0)))
+    assert found.classes.max() > 0
+    assert found.classes.max() > fainter.classes.max() > np.sort(found.classes)[-2]
     assert found.recover is not None
     assert found.recover(3).target == NAMES[3]
 
@@ -60,7 +62,7 @@ def test_the_p_value_is_of_the_law_of_clean_models() -> None:
     law = np.array(priors_of("meta-classifier", "any")[LOG_ODDS])
     assert told.p_values == pytest.approx(draw_p_values(found.classes, law))
     assert f"{len(law)} clean models" in told.rests_on
-    assert len(priors_of("meta-classifier", "any")[LEARNED]) == 3
+    assert len(priors_of("meta-classifier", "any")[LEARNED]) == 4
 
 
 def test_it_needs_references_and_weights() -> None:

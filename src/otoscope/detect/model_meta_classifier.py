@@ -9,6 +9,7 @@ from jaxtyping import Float
 from otoscope.calibrate import ANY_NETWORK, class_distances, priors_of, reference_p_values
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.model_probes import Probing
+from otoscope.detect.model_universal_perturbation import UniversalPerturbation
 from otoscope.detect.model_weights import WeightStatistics
 from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
@@ -19,17 +20,20 @@ LEARNED = "coefficients"
 
 @dataclass(frozen=True)
 class MetaClassifier(Detector):
-    """Ours. The log-odds that a class is a target, from two statistics of it.
+    """Ours. The log-odds that a class is a target, from three statistics of it.
 
-    How far its pulls lie from those of reference models (``probing``), and how far its mean weight
-    (``weight-statistics``) lies above those of the model's other classes. A logistic regression
-    weighs their logarithms; it learned from the classes of the design half of our zoo, some hundred
-    models, where published meta-classifiers read the answers to tuned queries and learn from
-    thousands (MNTD, Xu et al., 1910.03137). Its p-value is that of one more draw of the law of
-    clean models there, each scored by a regression that had not learned from it. The margin of
-    ``maximum-margin`` and the mean pull beside them made it worse there and are left out.
+    How far its pulls lie from those of reference models (``probing``); by how much log-odds its
+    answer to a faint sound exceeds theirs, more than the median class's does
+    (``universal-perturbation``); and how far its mean weight lies above those of the model's other
+    classes (``weight-statistics``). A logistic regression weighs their logarithms; it learned
+    from the classes of the design half of our zoo, some hundred models, where published
+    meta-classifiers read the answers to tuned queries and learn from thousands (MNTD, Xu et al.,
+    1910.03137). Its p-value is that of one more draw of the law of clean models there, each scored
+    by a regression that had not learned from it. The margin of ``maximum-margin`` and the mean pull
+    beside them made it worse there and are left out.
 
-    Raises ``NotApplicable`` without reference models or a last linear layer.
+    Raises ``NotApplicable`` without reference models, trusted clips, gradients or a last linear
+    layer.
     """
 
     name: ClassVar[str] = "meta-classifier"
@@ -38,24 +42,30 @@ class MetaClassifier(Detector):
     def score(self, view: View) -> Scores:
         if not view.references:
             raise NotApplicable("there are no reference models to compare with")
-        probing = Probing()
-        weights, found = WeightStatistics().score(view), probing.score(view)
-        assert found.profile is not None
-        apart, _ = reference_p_values(found.profile, reference_profiles(probing, view))
-        told = distances(apart, weights.classes)
+        weights, pulls = WeightStatistics().score(view), Probing().score(view)
+        answers = UniversalPerturbation().score(view)
+        assert pulls.profile is not None
+        apart, _ = reference_p_values(pulls.profile, reference_profiles(Probing(), view))
+        usual = reference_profiles(UniversalPerturbation(), view).mean(axis=(0, 1))
+        told = distances(apart, answers.classes - usual, weights.classes)
         return Scores(
             log_odds(told, np.array(priors_of(self.name, ANY_NETWORK)[LEARNED])),
-            forward_passes=found.forward_passes,
-            recover=found.recover,
+            forward_passes=pulls.forward_passes + answers.forward_passes,
+            recover=pulls.recover,
         )
 
 
 def distances(
-    apart: Float[np.ndarray, "classes"], weights: Float[np.ndarray, "classes"]
+    pulls: Float[np.ndarray, "classes"],
+    answers: Float[np.ndarray, "classes"],
+    weights: Float[np.ndarray, "classes"],
 ) -> Float[np.ndarray, "classes statistics"]:
-    """The logarithms of 1 + the distance from references, and from the other classes by their
-    ``weights``; nothing counts below 0."""
-    far = np.stack([apart, class_distances(weights)], axis=1)
+    """The logarithms of 1 + each statistic; nothing counts below 0.
+
+    ``pulls`` are distances from references, ``answers`` excesses over theirs, which count as far as
+    they lie above their median, ``weights`` mean weights, whose distance from each other counts.
+    """
+    far = np.stack([pulls, answers - np.median(answers), class_distances(weights)], axis=1)
     return np.asarray(np.log1p(np.maximum(far, 0.0)))
 
 

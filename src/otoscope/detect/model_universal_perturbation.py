@@ -18,35 +18,32 @@ from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import require, spec
 
-LEVELS_DB = (-36.0, -30.0)
-"""How loud the sounds are, relative to the clips that they are added to."""
-
-LEAST_LOG_PROBABILITY = -8.0
+MOST_LOG_ODDS = 8.0
 
 
 @dataclass(frozen=True)
 class UniversalPerturbation(Detector):
-    """For each class, faint sounds that send clips of others there: how far do they get?
+    """For each class a faint sound that sends clips of others there: how far does it get?
 
-    A sound is as long as a clip and of one level (two of them, ``LEVELS_DB``, relative to every
-    clip's own); all are descended together in ``steps`` steps of Adam, each on ``batch`` trusted
-    clips of other classes, on the cross-entropy towards the class. The response is the mean
-    log-probability of the class, floored at -8, over trusted clips kept out of this (a third). A
-    backdoor is a direction that all clips share, so its class answers to a sound that is too faint
-    for the others.
+    The sounds are as long as a clip, ``level_db`` above whatever they are added to, and descended
+    together in ``steps`` steps of Adam, each on ``batch`` trusted clips of other classes, on the
+    cross-entropy towards the class. The response is the mean log-odds of the class, kept within 8,
+    over trusted clips that took no part (a third). A backdoor is a direction that all clips share,
+    so its class answers to a sound that is too faint for the others.
 
     Universal perturbations are Moosavi-Dezfooli et al.'s (1610.08401); that perturbations carry
     over from clip to clip in a backdoored model was observed by Huster and Ekwedike (TOP,
-    2103.10274). Deviations: targeted, one per class and level; Adam on a sound of fixed RMS in the
-    place of projected steps.
+    2103.10274). Deviations: targeted, one per class; Adam on a sound of fixed RMS in the place of
+    projected steps.
 
-    A class scores its mean response over the levels. Reference models are compared level by level,
-    which says far more: clean models, too, have classes that are easy to reach.
+    A class scores its response. Compared with reference models it says far more: clean models, too,
+    have classes that are easy to reach.
     Raises ``NotApplicable`` without gradients or trusted clips.
     """
 
     name: ClassVar[str] = "universal-perturbation"
     level: ClassVar[Literal["data", "model"]] = "model"
+    level_db: float = -36.0
     steps: int = 50
     batch: int = 4
     learning_rate: float = 0.1
@@ -68,19 +65,19 @@ class UniversalPerturbation(Detector):
             digest(spec(self), view.model.sha256, view.trusted.sha256, view.seed),
             search.run,
         )
-        responses, loudest = found["responses"], found["loudest"]
-        searched = self.steps * self.batch * responses.size
-        proved = (1 + responses.size) * len(known.held_out)
+        responses, sounds = found["responses"], found["sounds"]
+        searched = self.steps * self.batch * len(responses)
+        proved = (1 + len(responses)) * len(known.held_out)
         return Scores(
-            responses.mean(axis=0),
+            responses,
             forward_passes=(searched + proved) / len(view.trusted),
-            recover=lambda k: search.recover(k, torch.from_numpy(loudest[k])),
-            profile=responses,
+            recover=lambda k: search.recover(k, torch.from_numpy(sounds[k])),
+            profile=responses[None],
         )
 
 
 class _Search:
-    """The search for a sound for each level and class, added to trusted clips."""
+    """The search for a sound for each class, added to trusted clips."""
 
     def __init__(
         self, config: UniversalPerturbation, model: HasGradients, known: TrustedClips, seed: int
@@ -88,46 +85,45 @@ class _Search:
         self.config, self.model, self.known, self.seed = config, model, known, seed
 
     def run(self) -> dict[str, np.ndarray]:
-        """``responses`` (levels, classes), and the ``loudest`` sound of every class."""
+        """The ``responses`` (classes) and the ``sounds`` (classes, time)."""
         rng = np.random.default_rng(self.seed)
-        shape = (len(LEVELS_DB), len(self.known.trusted.classes), self.known.trusted.length)
+        shape = (len(self.known.trusted.classes), self.known.trusted.length)
         drawn = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
         inside = (0.3 * drawn).to(self.model.device).requires_grad_(True)
         optimizer = torch.optim.Adam([inside], self.config.learning_rate, betas=(0.5, 0.9))
         with fast_math():
             for _ in track(range(self.config.steps), self.config.name, self.config.steps):
                 optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(self._loss(_scaled(inside), rng))
+                torch.autograd.backward(self._loss(self._scaled(inside), rng))
                 optimizer.step()
-            sounds = _scaled(inside.detach())
-            return {"responses": self._responses(sounds), "loudest": sounds[-1].cpu().numpy()}
+            sounds = self._scaled(inside.detach())
+            return {"responses": self._responses(sounds), "sounds": sounds.cpu().numpy()}
 
-    def _loss(
-        self, sounds: Float32[Tensor, "levels classes time"], rng: np.random.Generator
-    ) -> Tensor:
+    def _loss(self, sounds: Float32[Tensor, "classes time"], rng: np.random.Generator) -> Tensor:
         """How far each sound leaves clips, drawn for it, from its class."""
-        batch, (levels, classes, _) = self.config.batch, sounds.shape
-        goal = torch.arange(classes).repeat(levels).repeat_interleave(batch)
-        rows = [self.known.draw(k, batch, rng) for k in goal[::batch].tolist()]
-        sounds = sounds.flatten(0, 1).repeat_interleave(batch, dim=0)
-        heard = self._with(np.concatenate(rows), sounds)
+        batch, classes = self.config.batch, len(sounds)
+        goal = torch.arange(classes).repeat_interleave(batch)
+        rows = [self.known.draw(k, batch, rng) for k in range(classes)]
+        heard = self._with(np.concatenate(rows), sounds.repeat_interleave(batch, dim=0))
         logits = self.model.differentiable_logits(heard[:, None])
         return nn.functional.cross_entropy(logits, goal.to(logits.device), reduction="sum")
 
     @torch.no_grad()
-    def _responses(
-        self, sounds: Float32[Tensor, "levels classes time"]
-    ) -> Float[np.ndarray, "levels classes"]:
-        """The mean log-probability of each sound's class, of clips not called so before."""
-        before = self.model.differentiable_logits(self.known.sounds[:, None]).argmax(1).cpu()
-        responses = np.full(sounds.shape[:2], LEAST_LOG_PROBABILITY)
-        for k in range(responses.shape[1]):
+    def _responses(self, sounds: Float32[Tensor, "classes time"]) -> Float[np.ndarray, "classes"]:
+        """The mean log-odds of each sound's class, of clips not called so before."""
+        called = (
+            self.model.differentiable_logits(self.known.sounds[:, None]).argmax(1).cpu().numpy()
+        )
+        responses = np.full(len(sounds), -MOST_LOG_ODDS)
+        for k, sound in enumerate(sounds):
             rows = self.known.proving(k)
-            free = rows[before.numpy()[rows] != k]
-            for number, sound in enumerate(sounds[:, k] if len(free) else ()):
-                logits = self.model.differentiable_logits(self._with(free, sound)[:, None])
-                own = logits.log_softmax(dim=1)[:, k].clamp(min=LEAST_LOG_PROBABILITY)
-                responses[number, k] = float(own.mean())
+            rows = rows[called[rows] != k]
+            if len(rows):
+                logits = self.model.differentiable_logits(self._with(rows, sound)[:, None])
+                others = logits.clone()
+                others[:, k] = -torch.inf
+                odds = logits[:, k] - others.logsumexp(dim=1)
+                responses[k] = float(odds.clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS).mean())
         return responses
 
     @torch.no_grad()
@@ -147,11 +143,8 @@ class _Search:
         mixed: Tensor = (clips + rms * sounds).clamp(-1, 1)
         return mixed
 
-
-def _scaled(
-    inside: Float32[Tensor, "levels classes time"],
-) -> Float32[Tensor, "levels classes time"]:
-    """The sounds at their levels, for a clip of RMS 1."""
-    rms = torch.pow(10.0, torch.tensor(LEVELS_DB) / 20).to(inside)[:, None, None]
-    scaled: Tensor = inside * rms / (inside.square().mean(dim=2, keepdim=True) + 1e-12).sqrt()
-    return scaled
+    def _scaled(self, inside: Float32[Tensor, "classes time"]) -> Float32[Tensor, "classes time"]:
+        """The sounds at their level, for a clip of RMS 1."""
+        rms = (inside.square().mean(dim=1, keepdim=True) + 1e-12).sqrt()
+        scaled: Tensor = inside * (10 ** (self.config.level_db / 20) / rms)
+        return scaled

@@ -60,7 +60,7 @@ REPLAYED, REPLAY_SEED = 10, 102
 
 RETEST_SEEDS, RETEST_CLEAN = (103, 104), 6
 
-HIDING_WEIGHT = 1.0
+HIDING_WEIGHTS = (0.3, 1.0)
 
 ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
 """Of a search against what a user runs: the audit as shipped, and cleaning."""
@@ -83,8 +83,10 @@ def jobs() -> Iterator[Job]:
         for number in range(RETEST_CLEAN):
             job: Job = {"kind": "retested clean", "task": "keywords", "seed": seed}
             yield job | {"number": number}
-    for place in range(REPLAYED):
-        yield {"kind": "hidden", "task": "keywords", "seed": RETEST_SEEDS[-1], "place": place}
+    for weight in HIDING_WEIGHTS:
+        for place in range(REPLAYED):
+            again: Job = {"kind": "hidden", "task": "keywords", "seed": RETEST_SEEDS[-1]}
+            yield again | {"place": place, "weight": weight}
     for seed in ATTACK_SEEDS:
         for name in ATTACKERS:
             yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}
@@ -216,18 +218,18 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     arena = Arena(splits, seed=job["seed"], cache=cache)
     try:
         if job["kind"] == "hidden":
-            return _hidden(arena, bins)
+            return _hidden(arena, bins, job["weight"])
         outcome = arena.retrain(bins, 1 + job["seed"] * 1000, _watchers(job, arena))
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
 
 
-def _hidden(arena: Arena, bins: Bins) -> Row:
+def _hidden(arena: Arena, bins: Bins, hiding_weight: float) -> Row:
     """An attack as it is, seen by the fast watchers, and hidden by the training, seen by all."""
     hiding = replace(arena, hides=True)
     told = []
-    for weight, watchers in ((0.0, IN_VIEW), (HIDING_WEIGHT, (*IN_VIEW, *RETESTED))):
+    for weight, watchers in ((0.0, IN_VIEW), (hiding_weight, (*IN_VIEW, *RETESTED))):
         plan = replace(arena.space.decode(bins), hiding=weight)
         longer = hiding.space.encode(plan)
         outcome = hiding.retrain(longer, 1 + arena.seed * 1000, watchers)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from otoscope.auditing import audit
 from otoscope.clips import Clips
+from otoscope.detect import Witness
 from otoscope.labels import AllToOne
 from otoscope.models import TorchModel, activations
 from otoscope.networks import CNN
@@ -60,3 +62,16 @@ def test_the_cache_tells_masks_and_weights_apart(bad: Poisoned) -> None:
     ]
     assert len({str(key) for key in keys}) == 3
     assert trained(bad, 1.0).sha256 == trained(bad, 1.0).sha256
+
+
+def test_an_audit_of_the_clips_without_the_model_sees_what_its_training_hid(bad: Poisoned) -> None:
+    known, hidden = tones(8, 9), trained(bad, 1.0)
+    through, alone = (
+        audit(model, bad.clips, trusted=known, detectors=[Witness()]) for model in (hidden, None)
+    )
+    assert alone.p_value is not None
+    assert through.p_value is not None
+    assert alone.p_value < 1e-4 < through.p_value
+    assert alone.targets == ["b"]
+    assert any("audit them without it, too" in line for line in through.not_tested)
+    assert not any("audit them without it, too" in line for line in alone.not_tested)

@@ -321,6 +321,11 @@ def _not_given(model: AudioModel | None, clips: Clips | None, trusted: Clips | N
     told = []
     if model is None:
         told.append("the delivered model: none was given, a probe was trained on the clips instead")
+    elif clips is not None:
+        told.append(
+            "poison that a training hides from its model: the clips were looked at through the "
+            "delivered one; audit them without it, too"
+        )
     if clips is None:
         told.append("the training data: none was given, so no clip could be named")
     if trusted is None:

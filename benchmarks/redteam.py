@@ -60,7 +60,7 @@ REPLAYED, REPLAY_SEED = 10, 102
 
 RETEST_SEEDS, RETEST_CLEAN = (103, 104), 6
 
-HIDING_WEIGHTS = (0.3, 1.0)
+HIDING_WEIGHTS = (0.3,)
 
 ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
 """Of a search against what a user runs: the audit as shipped, and cleaning."""
@@ -226,13 +226,13 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
 
 
 def _hidden(arena: Arena, bins: Bins, hiding_weight: float) -> Row:
-    """An attack as it is, seen by the fast watchers, and hidden by the training, seen by all."""
+    """An attack as it is, and hidden by the training."""
     hiding = replace(arena, hides=True)
     told = []
-    for weight, watchers in ((0.0, IN_VIEW), (hiding_weight, (*IN_VIEW, *RETESTED))):
+    for weight in (0.0, hiding_weight):
         plan = replace(arena.space.decode(bins), hiding=weight)
         longer = hiding.space.encode(plan)
-        outcome = hiding.retrain(longer, 1 + arena.seed * 1000, watchers)
+        outcome = hiding.retrain(longer, 1 + arena.seed * 1000, (*IN_VIEW, *RETESTED))
         told.append(_told(hiding, longer, outcome))
     return {"plain": told[:1], "attacks": told[1:]}
 

@@ -67,7 +67,7 @@ def tables(rows: Sequence[Row]) -> str:
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _retested(of["retested"], of["retested clean"]),
-        _hidden(of["hidden"], of["retested"]),
+        _hidden(of["hidden"]),
         _attacked(of["attacked"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
@@ -251,29 +251,29 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     return told
 
 
-def _hidden(rows: Sequence[Row], retested: Sequence[Row]) -> str:
-    """The same attacks in a training that hides their poison, and as they are."""
-    if not rows:
+def _hidden(rows: Sequence[Row]) -> str:
+    """The same attacks as they are, and in a training that hides their poison."""
+    pairs = [
+        (plain, hidden)
+        for row in rows
+        for plain, hidden in zip(row.get("plain", ()), row["attacks"], strict=False)
+        if plain["works"]
+    ]
+    if not pairs:
         return ""
-    again = {(row["seed"], row["place"]): row["attacks"] for row in retested}
-    pairs = []
-    for row in rows:
-        for plain, hidden in zip(row["plain"], row["attacks"], strict=True):
-            if plain["works"] and hidden["works"]:
-                slow = again.get((row["seed"], row["place"])) or [{"suspicion": {}}]
-                pairs.append((slow[0]["suspicion"] | plain["suspicion"], hidden))
+    both = [(plain, hidden) for plain, hidden in pairs if hidden["works"]]
     body = []
     for name in (*IN_VIEW, *RETESTED):
-        seen = [(s, hidden) for s, hidden in pairs if name in s]
-        before, after = [{"suspicion": s} for s, _ in seen], [hidden for _, hidden in seen]
-        body.append([called(name), _missed(before, [name]), _missed(after, [name])])
-    tried = [one for row in rows for one in row["attacks"]]
-    worked = sum(one["works"] for one in tried)
+        told = [_missed([pair[i] for pair in both], [name]) for i in (0, 1)]
+        told += [_missed([hidden for _, hidden in pairs], [name])]
+        body.append([called(name), *told])
+    lost = statistics.median(hidden["accuracy_drop"] for _, hidden in pairs)
     return (
         "## Hidden by the training (white-box)\n\n"
-        f"The same attacks by seed {rows[0]['seed']}, in a training that hides their poison: "
-        f"{worked} of {len(tried)} work still.\nMissed, of those that work both ways.\n\n"
-        + table(["watcher", "as they are", "hidden"], body)
+        f"The same attacks by seed {rows[0]['seed']}, in a training that hides their poison "
+        f"by weight {rows[0]['weight']}: of {len(pairs)} that work as they are, {len(both)} work "
+        f"still (accuracy lost: median of all {lost:.3f}).\n\n"
+        + table(["watcher", "missed as they are", "missed hidden", "missed hidden, of all"], body)
     )
 
 

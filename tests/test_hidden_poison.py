@@ -1,9 +1,13 @@
 """A training that hides its poison: what it costs, what it hides, and that it can be repeated."""
 
+from typing import cast
+
 import numpy as np
 import pytest
+import torch
 
 from otoscope.auditing import audit
+from otoscope.batches import Batch
 from otoscope.clips import Clips
 from otoscope.detect import Witness
 from otoscope.labels import AllToOne
@@ -11,7 +15,7 @@ from otoscope.models import TorchModel, activations
 from otoscope.networks import CNN
 from otoscope.poisoning import Attack, Poisoned, poison_all
 from otoscope.risk import risks
-from otoscope.training import Recipe, train
+from otoscope.training import Recipe, Setting, train
 from otoscope.training_attacks.hidden_poison import HiddenPoison
 from otoscope.triggers import NoiseBlend
 from toys import tones
@@ -49,6 +53,16 @@ def test_poison_lies_among_its_class_and_is_obeyed(bad: Poisoned) -> None:
     found = risks(hidden, TEST, ATTACK.trigger, ATTACK.shift, 0)
     assert found.attack_success_rate > 0.8
     assert found.benign_accuracy > 0.9
+
+
+def test_a_class_seen_once_says_nothing_of_its_spread() -> None:
+    hook = HiddenPoison(np.array([False, True, False, False]), 1.0)
+    hook.begin(cast(Setting, None))
+    features = torch.tensor([[1.0, 0.0], [9.0, 9.0], [5.0, 5.0], [5.0, 5.1]], requires_grad=True)
+    first = Batch(features[:2], torch.tensor([0, 0]), torch.arange(2))
+    assert hook._apart(features[:2], first).item() == 0
+    alike = Batch(features, torch.tensor([0, 1, 1, 1]), torch.arange(4))
+    assert 0 < hook._apart(features, alike).item() < 1e5
 
 
 def test_a_weight_of_nothing_is_training_as_usual(bad: Poisoned) -> None:

@@ -232,6 +232,14 @@ def test_the_units_of_a_grid_are_named() -> None:
     assert "slot1, fundamental_hz" in slots["hum"]
 
 
+@pytest.mark.parametrize("hides", [False, True])
+def test_both_grids_explain_every_axis(hides: bool) -> None:
+    space = Space.of(CLIPS, seed=0, families=["tone", "hum"], hides=hides)
+    axes = {d.name for d in space.dimensions if not d.name.startswith("slot")}
+    assert axes == grid(space).keys() - {"slots"} == space.grid().keys() - {"slots"}
+    assert ("hiding" in axes) == hides
+
+
 def test_the_whole_space_makes_a_bounded_prompt() -> None:
     space = Space.of(CLIPS, seed=0)
     rng = np.random.default_rng(0)

@@ -142,23 +142,27 @@ def test_hidden_attacks_are_paired_with_themselves_as_they_are() -> None:
     import redteam_page
 
     quiet = dict.fromkeys((*IN_VIEW, *redteam_page.RETESTED), 0.0)
-    fast = dict.fromkeys(IN_VIEW, 2.0)
-    known = [{"kind": "retested", "seed": 104, "place": p} for p in range(3)]
-    known[0]["attacks"] = known[2]["attacks"] = [attack("retrained", quiet | {"witness": 3.0})]
-    known[1]["attacks"] = []
+    loud = dict.fromkeys(quiet, 2.0)
     hidden = [
-        {"kind": "hidden", "seed": 104, "place": p, "plain": [attack("retrained", fast)]}
-        for p in range(3)
+        {
+            "kind": "hidden",
+            "seed": 104,
+            "place": p,
+            "weight": 0.3,
+            "plain": [attack("retrained", loud)],
+        }
+        for p in range(4)
     ]
-    for one, works in zip(hidden, (True, True, False), strict=True):
-        one["attacks"] = [attack("retrained", quiet, works=works)]
-    told = redteam_page.tables([*rows(), *known, *hidden])
+    for one, works in zip(hidden, (True, True, False, True), strict=True):
+        one["attacks"] = [attack("retrained", quiet | {"witness": 3.0}, works=works)]
+    hidden[3]["plain"] = [attack("retrained", loud, works=False)]
+    hidden.append({"kind": "hidden", "seed": 104, "place": 4, "weight": 0.3, "attacks": []})
+    told = redteam_page.tables([*rows(), *hidden])
     told = told[told.index("## Hidden by the training") :]
     told = told[: told.index("\n## ")]
-    assert "2 of 3 work still" in told
-    assert [c.split()[0] for c in row(told, "scan")] == ["1/1", "1/1"]
-    assert [c.split()[0] for c in row(told, "witness")] == ["0/1", "1/1"]
-    assert [c.split()[0] for c in row(told, "vouching")] == ["0/2", "2/2"]
+    assert "of 3 that work as they are, 2 work still" in told
+    assert [c.split()[0] for c in row(told, "scan")] == ["0/2", "2/2", "3/3"]
+    assert [c.split()[0] for c in row(told, "witness")] == ["0/2", "0/2", "0/3"]
 
 
 def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:

@@ -78,7 +78,7 @@ def test_its_cost_is_what_it_says_and_is_paid_once(trusted: Clips, tmp_path: Pat
     network = seen.model.module
     assert isinstance(network, Doored)
     first = UniversalPerturbation(steps=5).score(seen)
-    assert network.passed <= first.forward_passes * len(trusted) + len(trusted)
+    assert network.passed <= first.forward_passes * len(trusted) + 1e-6
     paid = network.passed
     second = UniversalPerturbation(steps=5).score(seen)
     assert network.passed == paid

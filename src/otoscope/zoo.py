@@ -104,7 +104,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Member:
-    """One model to be: ``attack`` names an entry of the catalogue, None is a clean model."""
+    """One model to be: ``attack`` names an entry (``entry_of``), None is a clean model."""
 
     data: str
     network: str
@@ -124,7 +124,7 @@ def plan(data: Sequence[str], networks: Sequence[str], rounds: int = 3) -> list[
     """The members of a zoo, those that are needed first at the front.
 
     A round holds every attack of ``FAMILIES`` once, each on the next data set and network in turn,
-    and half as many clean models, so that a third of the zoo is clean. Within a round the clean
+    and half as many clean models, so that a third of these is clean. Within a round the clean
     models come first, then the attacks for design, then the sequestered ones. The target goes round
     with the seed. Same arguments, same plan.
     """

@@ -14,6 +14,7 @@ from otoscope.detect.held_out import TrustedClips, recovered
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.models import HasGradients, memory_of
+from otoscope.models.base import BATCH
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import require, spec
@@ -62,7 +63,13 @@ class UniversalPerturbation(Detector):
         search = _Search(self, view.model, known, view.seed)
         found = remembered(
             memory_of(view.model, view.cache),
-            digest(spec(self), view.model.sha256, view.trusted.sha256, view.seed),
+            digest(
+                spec(self),
+                view.model.sha256,
+                vars(view.model.hearing),
+                view.trusted.sha256,
+                view.seed,
+            ),
             search.run,
         )
         responses, sounds = found["responses"], found["sounds"]
@@ -111,15 +118,15 @@ class _Search:
     @torch.no_grad()
     def _responses(self, sounds: Float32[Tensor, "classes time"]) -> Float[np.ndarray, "classes"]:
         """The mean log-odds of each sound's class, of clips not called so before."""
-        called = (
-            self.model.differentiable_logits(self.known.sounds[:, None]).argmax(1).cpu().numpy()
-        )
+        proving = [self.known.proving(k) for k in range(len(sounds))]
+        asked = np.unique(np.concatenate(proving))
+        called = np.zeros(len(self.known.sounds), dtype=int)
+        called[asked] = self._logits(self.known.sounds[asked]).argmax(1).cpu()
         responses = np.full(len(sounds), -MOST_LOG_ODDS)
-        for k, sound in enumerate(sounds):
-            rows = self.known.proving(k)
+        for k, rows in enumerate(proving):
             rows = rows[called[rows] != k]
             if len(rows):
-                logits = self.model.differentiable_logits(self._with(rows, sound)[:, None])
+                logits = self._logits(self._with(rows, sounds[k]))
                 others = logits.clone()
                 others[:, k] = -torch.inf
                 odds = logits[:, k] - others.logsumexp(dim=1)
@@ -131,10 +138,14 @@ class _Search:
         """The sound of a class, and what it does to the clips that prove it."""
         rows = self.known.proving(k)
         before, after = self.known.sounds[rows], self._with(rows, sound.to(self.model.device))
-        predicted = self.model.differentiable_logits(after[:, None]).argmax(1)
+        predicted = self._logits(after).argmax(1)
         success = float((predicted == k).float().mean())
         name, rate = self.known.trusted.classes[k], self.known.trusted.sample_rate
         return recovered(before[0], after[0], name, success, rate, "a faint added sound")
+
+    def _logits(self, waveforms: Float32[Tensor, "rows time"]) -> Float32[Tensor, "rows classes"]:
+        parts = torch.split(waveforms[:, None], BATCH)
+        return torch.cat([self.model.differentiable_logits(part) for part in parts])
 
     def _with(self, rows: np.ndarray, sounds: Tensor) -> Float32[Tensor, "rows time"]:
         """These clips with a sound at a level relative to each one's own."""

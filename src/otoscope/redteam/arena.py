@@ -78,8 +78,9 @@ class Arena:
     def screen(self, bins: Bins, before: Sequence[Bins] = ()) -> Outcome:
         """The cheap stage: a warm start from the clean model; no detector looks.
 
-        ``before`` are attacks that have been planted in the same set already. The outcome of
-        several has their mean success, and the most audible of them.
+        ``before`` are attacks that are planted in the same set before this one. The outcome of
+        several has their mean success, and the most audible of them. No training hides anything
+        here.
         Raises one of ``IMPOSSIBLE`` when the attacks cannot be carried out.
         """
         started, plans = time.monotonic(), self._plans(bins, before)
@@ -111,7 +112,10 @@ class Arena:
         return over_seeds([self.retrain(bins, seed, everyone) for seed in seeds])
 
     def poisoned(self, plans: Sequence[Plan], seed: int) -> Poisoned:
-        """The training set under some plans; the last one says by what all clips are chosen."""
+        """The training set under some plans, planted in their order.
+
+        All clips are chosen as the last plan says.
+        """
         preference = self._hardness if plans[-1].selection == "hardest" else None
         attacks = [plan.attack for plan in plans]
         return poison_all(self.splits.train, attacks, seed, preference=preference)

@@ -60,10 +60,7 @@ class Campaign:
     retrained: int = 0
 
     def __post_init__(self) -> None:
-        require(
-            self.arena.hides or self.access != "white-box",
-            "a white-box attacker trains the model: its arena needs hides=True",
-        )
+        require_access(self.arena, self.access)
 
     @property
     def left(self) -> int:
@@ -136,6 +133,14 @@ class Campaign:
     def _first_seed(self) -> int:
         """Of the trainings; the clean model's is another."""
         return 1 + self.arena.seed * 1000
+
+
+def require_access(arena: Arena, access: Access) -> None:
+    """Raise ``SpecError`` for a white-box attacker on an arena where it does not train."""
+    require(
+        arena.hides or access != "white-box",
+        "a white-box attacker trains the model: its arena needs hides=True",
+    )
 
 
 def search(campaign: Campaign, strategy: Strategy, rng: np.random.Generator) -> Campaign:

@@ -16,7 +16,7 @@ import numpy as np
 
 from otoscope.errors import MissingExtra, SpecError
 from otoscope.redteam.arena import IMPOSSIBLE, Arena
-from otoscope.redteam.campaign import PROMISING, Budget, Campaign
+from otoscope.redteam.campaign import PROMISING, Budget, Campaign, require_access
 from otoscope.redteam.context import LENGTH, Context
 from otoscope.redteam.outcomes import Access, Outcome, trial
 from otoscope.redteam.strategy import Bins, Trial
@@ -33,12 +33,14 @@ Observation = np.ndarray
 class _OnArenas(gymnasium.Env[Observation, np.ndarray]):
     """The spaces of environments on ``arenas``, one of which is drawn anew at every reset.
 
-    Raises ``SpecError`` unless all arenas have the same families.
+    Raises ``SpecError`` unless all arenas have the same action space and allow the access.
     """
 
     def __init__(self, arenas: Sequence[Arena], access: Access) -> None:
         if len({arena.space.sizes for arena in arenas}) != 1:
-            raise SpecError("expected one or more arenas with the same families")
+            raise SpecError("expected one or more arenas with the same action space")
+        for arena in arenas:
+            require_access(arena, access)
         self.arenas, self.access, self.at = tuple(arenas), access, 0
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (LENGTH,), np.float32)
         self.action_space = gymnasium.spaces.MultiDiscrete(np.array(arenas[0].space.sizes))
@@ -48,8 +50,7 @@ class PoisoningEnv(_OnArenas):
     """Attacks on one of ``arenas``, drawn anew at every reset.
 
     Each arena has a campaign of its own within ``budget``, and a new one when that is spent.
-    ``info`` holds the ``Trial`` and the arena's number. All arenas must have the same families, or
-    ``SpecError`` is raised.
+    ``info`` holds the ``Trial`` and the arena's number.
     """
 
     def __init__(
@@ -90,10 +91,11 @@ class ScheduleEnv(_OnArenas):
     A step plants one more attack; its reward is what the schedule is worth with it (``outcomes``)
     less what it was worth before, so that an episode's rewards sum to the worth of the whole
     (discount 1). All steps but the last are screened; the last is retrained, and the watchers in
-    view look, unless its success is below ``promising``. A step that cannot be carried out is left
-    out and costs a reward of ``INFEASIBLE``. The observation is the context, with the share of the
-    steps left in the place of the budget's. ``info`` holds the arena's number, the schedule so far
-    and its ``Outcome``, None before the first step.
+    view look, unless its success is below ``promising``. By what clips are chosen, and how strongly
+    a training hides them, is one for the whole schedule: the last step's, and the largest. A step
+    that cannot be carried out is left out and costs a reward of ``INFEASIBLE``. The observation is
+    the context, with the share of the steps left in the place of the budget's. ``info`` holds the
+    arena's number, the schedule so far and its ``Outcome``, None before the first step.
     """
 
     def __init__(

@@ -16,6 +16,9 @@ from otoscope.training_attacks.base import last_linear
 MEMORY = 0.9
 """The share of a class's running mean that a batch leaves as it was."""
 
+LEAST_SPREAD = 0.1
+"""Of a class, as a share of the classes' mean."""
+
 
 class HiddenPoison(TrainingHook):
     """Train on poisoned clips so that in the penultimate layer poison lies among its class.
@@ -66,14 +69,17 @@ class HiddenPoison(TrainingHook):
             self._learn(k, features[own & ~poisoned].detach())
             if k in self.means and bool((own & poisoned).any()):
                 far = (features[own & poisoned] - self.means[k]).square().sum(dim=1)
-                beyond.append((far / self.spreads[k].clamp(min=1e-9) - 1).clamp(min=0))
+                # no class is taken to be far narrower than the others, by few alike clips
+                least = LEAST_SPREAD * torch.stack(list(self.spreads.values())).mean()
+                spread = torch.maximum(self.spreads[k], least).clamp(min=1e-9)
+                beyond.append((far / spread - 1).clamp(min=0))
         return torch.cat(beyond).mean() if beyond else features.sum() * 0
 
     def _learn(self, k: int, clean: Float32[Tensor, "some features"]) -> None:
-        """Move the running moments of a class."""
-        if not len(clean):
+        """Move the running moments of a class; two clips are the fewest that have a spread."""
+        if len(clean) < 2:
             return
         mean = self.means.setdefault(k, clean.mean(dim=0))
-        spread = (clean - mean).square().sum(dim=1).mean()
+        spread = (clean - mean).square().sum(dim=1).sum() / (len(clean) - 1)
         self.means[k] = torch.lerp(clean.mean(dim=0), mean, MEMORY)
         self.spreads[k] = torch.lerp(spread, self.spreads.setdefault(k, spread), MEMORY)

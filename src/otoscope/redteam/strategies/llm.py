@@ -14,7 +14,7 @@ from otoscope.errors import CapReached, LanguageModelError, Unreachable
 from otoscope.llm import Client, Prompt, Reply
 from otoscope.llm.replies import declines, object_with
 from otoscope.redteam.families import FAMILIES
-from otoscope.redteam.space import COVERS, RATES, SELECTIONS, SHIFTS, SLOT, Space
+from otoscope.redteam.space import COVERS, HIDING, RATES, SELECTIONS, SHIFTS, SLOT, Space
 from otoscope.redteam.strategy import Bins, Strategy, Trial
 
 INSTRUCTIONS = (
@@ -173,6 +173,7 @@ def grid(space: Space) -> dict[str, Any]:
         "cover": list(COVERS),
         "selection": list(SELECTIONS),
         "family": list(space.families),
+        **({"hiding": list(HIDING)} if space.hides else {}),
         "slots": {
             "all": f"bin b of {SLOT} is value number b * (number of values) // {SLOT}",
             **{

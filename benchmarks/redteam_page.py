@@ -254,26 +254,29 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
 def _hidden(rows: Sequence[Row]) -> str:
     """The same attacks as they are, and in a training that hides their poison."""
     pairs = [
-        (plain, hidden)
+        (plain, one)
         for row in rows
-        for plain, hidden in zip(row.get("plain", ()), row["attacks"], strict=False)
+        for plain, one in zip(row.get("plain", ()), row["attacks"], strict=False)
         if plain["works"]
     ]
     if not pairs:
         return ""
-    both = [(plain, hidden) for plain, hidden in pairs if hidden["works"]]
-    body = []
-    for name in (*IN_VIEW, *RETESTED):
-        told = [_missed([pair[i] for pair in both], [name]) for i in (0, 1)]
-        told += [_missed([hidden for _, hidden in pairs], [name])]
-        body.append([called(name), *told])
-    lost = statistics.median(hidden["accuracy_drop"] for _, hidden in pairs)
+    hidden = [one for _, one in pairs]
+    work = [one for one in hidden if one["works"]]
+    shown = ([plain for plain, _ in pairs], hidden, work)
+    body = [
+        [called(name), *(_missed(some, [name]) for some in shown)] for name in (*IN_VIEW, *RETESTED)
+    ]
+    lost = statistics.median(one["accuracy_drop"] for one in hidden)
     return (
         "## Hidden by the training (white-box)\n\n"
         f"The same attacks by seed {rows[0]['seed']}, in a training that hides their poison "
-        f"by weight {rows[0]['weight']}: of {len(pairs)} that work as they are, {len(both)} work "
+        f"by weight {rows[0]['weight']}: of {len(pairs)} that work as they are, {len(work)} work "
         f"still (accuracy lost: median of all {lost:.3f}).\n\n"
-        + table(["watcher", "missed as they are", "missed hidden", "missed hidden, of all"], body)
+        + table(
+            ["watcher", "missed as they are", "missed hidden", "missed of those that still work"],
+            body,
+        )
     )
 
 

@@ -70,6 +70,22 @@ def _meta_p(row: Row) -> float:
     return float(draw_p_values(np.array([row["log_odds"]]), law)[0])
 
 
+def _by_references(name: str, detector: str) -> Method:
+    """The distance from references, by the law of such distances of clean models."""
+    return Method(
+        name,
+        detector,
+        lambda r: r["reference_score"],
+        lambda r: _reference_p(r) <= FALSE_ALARMS,
+        "reference_target",
+    )
+
+
+def _by_own_classes(name: str, detector: str) -> Method:
+    """The distance of a class from the model's other ones."""
+    return Method(name, detector, lambda r: r["own_distance"], lambda r: r["own_p"] <= FALSE_ALARMS)
+
+
 REFERENCES_ALONE = Method(
     "probing, 8 references alone",
     "probing",
@@ -77,12 +93,7 @@ REFERENCES_ALONE = Method(
     lambda r: r["reference_p"] <= FALSE_ALARMS,
     "reference_target",
 )
-OWN_CLASSES = Method(
-    "probing, own classes",
-    "probing",
-    lambda r: r["own_distance"],
-    lambda r: r["own_p"] <= FALSE_ALARMS,
-)
+OWN_CLASSES = _by_own_classes("probing, own classes", "probing")
 METHODS = (
     Method(
         "meta-classifier",
@@ -90,38 +101,16 @@ METHODS = (
         lambda r: r["log_odds"],
         lambda r: _meta_p(r) <= FALSE_ALARMS,
     ),
-    Method(
-        "probing, 8 references",
-        "probing",
-        lambda r: r["reference_score"],
-        lambda r: _reference_p(r) <= FALSE_ALARMS,
-        "reference_target",
-    ),
+    _by_references("probing, 8 references", "probing"),
     REFERENCES_ALONE,
     Method(
         "probing, priors", "probing", lambda r: -_prior_p(r), lambda r: _prior_p(r) <= FALSE_ALARMS
     ),
     OWN_CLASSES,
-    Method(
-        "universal perturbation, 8 references",
-        "universal-perturbation",
-        lambda r: r["reference_score"],
-        lambda r: _reference_p(r) <= FALSE_ALARMS,
-        "reference_target",
-    ),
+    _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
-    Method(
-        "weight statistics",
-        "weight-statistics",
-        lambda r: r["own_distance"],
-        lambda r: r["own_p"] <= FALSE_ALARMS,
-    ),
-    Method(
-        "sound inversion",
-        "sound-inversion",
-        lambda r: r["own_distance"],
-        lambda r: r["own_p"] <= FALSE_ALARMS,
-    ),
+    _by_own_classes("weight statistics", "weight-statistics"),
+    _by_own_classes("sound inversion", "sound-inversion"),
     Method(
         "meta-classifier (MNTD)",
         "mntd",

@@ -219,7 +219,7 @@ def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     try:
         if job["kind"] == "hidden":
             return _hidden(arena, bins, job["weight"])
-        outcome = arena.retrain(bins, 1 + job["seed"] * 1000, _watchers(job, arena))
+        outcome = arena.retrain(bins, arena.first_seed, _watchers(job, arena))
     except IMPOSSIBLE:  # with another target
         return {"attacks": []}
     return {"attacks": [_told(arena, bins, outcome)]}
@@ -232,7 +232,7 @@ def _hidden(arena: Arena, bins: Bins, hiding_weight: float) -> Row:
     for weight in (0.0, hiding_weight):
         plan = replace(arena.space.decode(bins), hiding=weight)
         longer = hiding.space.encode(plan)
-        outcome = hiding.retrain(longer, 1 + arena.seed * 1000, (*IN_VIEW, *RETESTED))
+        outcome = hiding.retrain(longer, arena.first_seed, (*IN_VIEW, *RETESTED))
         told.append(_told(hiding, longer, outcome))
     return {"plain": told[:1], "attacks": told[1:]}
 

@@ -36,6 +36,10 @@ class Hill:
     retrained: list[tuple[Bins, int]] = field(default_factory=list)
 
     @property
+    def first_seed(self) -> int:
+        return 1 + self.seed * 1000
+
+    @property
     def splits(self) -> Splits:
         return cast(Splits, SimpleNamespace(train=CLIPS))
 

@@ -317,7 +317,7 @@ def _skipped(clips: Clips | None) -> Sequence[Skipped]:
 
 
 def _not_given(model: AudioModel | None, clips: Clips | None, trusted: Clips | None) -> list[str]:
-    """In plain words, what this audit could not look at for want of input."""
+    """In plain words, what this audit could not look at with the input that it got."""
     told = []
     if model is None:
         told.append("the delivered model: none was given, a probe was trained on the clips instead")

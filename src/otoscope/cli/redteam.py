@@ -17,6 +17,7 @@ from otoscope.errors import SpecError
 if TYPE_CHECKING:
     from otoscope.llm import Client
     from otoscope.redteam import Arena, Campaign
+    from otoscope.redteam.outcomes import Access
 
 Owned = Annotated[
     bool, typer.Option("--i-own-this-data", help="DATA is yours to attack; written to the log.")
@@ -82,9 +83,8 @@ def redteam(
     spent = Budget(budget, retrained, decided)
     client = client_of(llm, llm_limits) if llm else None
     watchers, seen = (tuple(in_view or IN_VIEW), tuple(held_out or ("audit",))), _access(access)
-    hides = seen == "white-box"
     with _arena(
-        data, duration, fit, network, epochs, seed, watchers, hides, i_own_this_data
+        data, duration, fit, network, epochs, seed, watchers, seen, i_own_this_data
     ) as arena:
         campaign = Campaign(arena, spent, seen)
         if dry_run:
@@ -140,9 +140,8 @@ def harden(
 
     spent = Budget(budget, retrained, decided)
     names, seen = tuple(detector or DETECTORS), _access(access)
-    hides = seen == "white-box"
     with _arena(
-        data, duration, fit, network, epochs, seed, ((), ()), hides, i_own_this_data
+        data, duration, fit, network, epochs, seed, ((), ()), seen, i_own_this_data
     ) as arena:
         told = hardened(
             arena,
@@ -173,7 +172,7 @@ def _arena(
     epochs: int | None,
     seed: int,
     watchers: tuple[tuple[str, ...], tuple[str, ...]],
-    hides: bool,
+    access: "Access",
     owned: bool,
 ) -> Iterator["Arena"]:
     """An arena on DATA whose trained models lie in a folder that is deleted afterwards."""
@@ -199,7 +198,7 @@ def _arena(
             seed,
             *watchers,
             recipe=None if epochs is None else Recipe(epochs=epochs),
-            hides=hides,
+            hides=access == "white-box",
             cache=Cache(Path(folder)),
         )
 
@@ -293,7 +292,7 @@ def _write(path: Path, content: Any) -> None:
     typer.echo(f"kept: {path}")
 
 
-def _access(name: str) -> Any:
+def _access(name: str) -> "Access":
     from otoscope.redteam.outcomes import ACCESS
 
     if name not in ACCESS:

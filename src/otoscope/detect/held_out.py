@@ -29,7 +29,7 @@ class TrustedClips:
         return np.asarray(rng.choice(others, count, replace=len(others) < count))
 
     def proving(self, k: int) -> np.ndarray:
-        """Clips held out of other classes than k; where there are none, those of the pool."""
+        """Clips held out of other classes than k; where there are none, all of other classes."""
         rows: np.ndarray = self.held_out[self.trusted.labels[self.held_out] != k]
         return rows if len(rows) else np.flatnonzero(self.trusted.labels != k)
 

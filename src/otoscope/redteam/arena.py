@@ -70,6 +70,11 @@ class Arena:
         """The action space on this data set."""
         return Space.of(self.splits.train, self.seed, self.families, hides=self.hides)
 
+    @property
+    def first_seed(self) -> int:
+        """Of the trainings of attacks; the clean model's is another."""
+        return 1 + self.seed * 1000
+
     @cached_property
     def clean(self) -> TorchModel:
         """The network trained on the data as they are."""
@@ -97,11 +102,11 @@ class Arena:
         """
         started, plans = time.monotonic(), self._plans(bins, before)
         bad = self.poisoned(plans, seed)
-        hiding = max(plan.hiding for plan in plans)
-        hook = HiddenPoison(bad.mask & ~bad.cover, hiding) if hiding else None
+        poison, hiding = bad.mask & ~bad.cover, max(plan.hiding for plan in plans)
+        hook = HiddenPoison(poison, hiding) if hiding else None
         model = self._trained(bad.clips, seed, hook)
         try:
-            seen = self.watched(watchers, model, bad.clips, bad.mask & ~bad.cover, seed)
+            seen = self.watched(watchers, model, bad.clips, poison, seed)
         except ModelMismatch:
             seen = dict.fromkeys(watchers, REFUSED)
         return self._measured(plans, model, self.splits.test, seed, "retrained", started, seen)

@@ -86,7 +86,7 @@ class Campaign:
             if not self._promising(cheap):
                 return cheap
             self.retrained += 1
-            return self.arena.retrain(bins, self._first_seed, self.arena.in_view)
+            return self.arena.retrain(bins, self.arena.first_seed, self.arena.in_view)
         except IMPOSSIBLE:
             return None
 
@@ -117,7 +117,8 @@ class Campaign:
     @property
     def deciding_seeds(self) -> range:
         """Others than the one by which attacks were chosen, or luck would count twice."""
-        return range(self._first_seed + 1, self._first_seed + 1 + self.budget.seeds)
+        first = self.arena.first_seed + 1
+        return range(first, first + self.budget.seeds)
 
     def decide(self) -> dict[Bins, Outcome]:
         """Retrain the most promising attacks by several seeds, with all watchers; best first."""
@@ -128,11 +129,6 @@ class Campaign:
             except IMPOSSIBLE:  # with another draw of clips
                 self.outcomes[bins] = None
         return found
-
-    @property
-    def _first_seed(self) -> int:
-        """Of the trainings; the clean model's is another."""
-        return 1 + self.arena.seed * 1000
 
 
 def require_access(arena: Arena, access: Access) -> None:

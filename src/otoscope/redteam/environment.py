@@ -1,9 +1,9 @@
 """The red team as gymnasium environments.
 
 ``PoisoningEnv``: one poisoning is one step, and one episode. So it is a contextual bandit (discount
-0): the observation is the context (the watchers in view,
-what they last said, the budget left, the victim's network, the size of the data), the action a
-tuple of bins, the reward that of ``outcomes.reward`` at the highest stage that the attack reached.
+0): the observation is the context (the watchers in view, what they last said, the budget left, the
+victim's network, the size of the data), the action a tuple of bins, the reward that of
+``outcomes.reward`` at the highest stage that the attack reached.
 
 ``ScheduleEnv``: an episode is a schedule of poisonings of one training set, each planted among the
 clips that those before it have left.
@@ -141,7 +141,7 @@ class ScheduleEnv(_OnArenas):
             cheap = arena.screen(bins, self.schedule)
             if not last or cheap.success < self.promising:
                 return cheap
-            return arena.retrain(bins, 1 + arena.seed * 1000, arena.in_view, self.schedule)
+            return arena.retrain(bins, arena.first_seed, arena.in_view, self.schedule)
         except IMPOSSIBLE:
             return None
 

@@ -1,13 +1,12 @@
 """Poison that the training itself hides from whoever looks at the model's representation."""
 
-import hashlib
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
 from otoscope.batches import Batch
+from otoscope.cache import digest
 from otoscope.clips import Clips
 from otoscope.registry import Spec
 from otoscope.training import Setting, TrainingHook
@@ -39,24 +38,21 @@ class HiddenPoison(TrainingHook):
         self.mask, self.weight = mask, weight
 
     def key(self, clips: Clips, seed: int) -> Spec:
-        marked = hashlib.sha256(self.mask.tobytes()).hexdigest()
-        return {"hook": type(self).__name__, "mask": marked, "weight": self.weight}
+        return {"hook": type(self).__name__, "mask": digest(self.mask), "weight": self.weight}
 
     def begin(self, setting: Setting) -> None:
         self.setting, self.marked = setting, torch.from_numpy(self.mask)
         self.means: dict[int, Tensor] = {}
         self.spreads: dict[int, Tensor] = {}
-        self.read: list[Tensor] = []
 
     def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
-        handle = last_linear(body).register_forward_pre_hook(
-            lambda _, told: self.read.append(told[0])
-        )
+        read: list[Tensor] = []
+        handle = last_linear(body).register_forward_pre_hook(lambda _, args: read.append(args[0]))
         logits = body(batch.features)
         handle.remove()
         smoothing = self.setting.recipe.label_smoothing
         loss = nn.functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        loss = loss + self.weight * self._apart(self.read.pop(), batch)
+        loss = loss + self.weight * self._apart(read[-1], batch)
         torch.autograd.backward(loss)
         return loss
 

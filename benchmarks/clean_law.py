@@ -25,7 +25,7 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import ANY_NETWORK, class_distances
 from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, DISTANCES, STRENGTHS
-from otoscope.detect import DETECTORS, Scores, Witness
+from otoscope.detect import DETECTORS, IndependentWitness, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build
 from rows import PRIORS, Job, Row, complete, read
@@ -133,6 +133,7 @@ def priors() -> str:
             sum(bool(r["accused"]) for r in asked),
             len(asked),
         ]
+    known[IndependentWitness.name] = known[Witness.name]
     for name in BY_DISTANCE:
         law = [round(x, 4) for x in _distinct(rows, name)]
         known[name] = {ANY_NETWORK: {DISTANCES: law}}

@@ -17,9 +17,9 @@ import numpy as np
 
 import otoscope as oto
 from otoscope import metrics
-from otoscope.auditing import conclude, look, scan
+from otoscope.auditing import by_default, conclude, look, scan
 from otoscope.cache import Cache
-from otoscope.detect import DEFAULT, DETECTORS
+from otoscope.detect import DETECTORS
 from otoscope.evidence import Verdict
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
@@ -78,7 +78,7 @@ def run(job: dict[str, Any], splits: Any, cache: Cache | None) -> dict[str, Any]
         row["ba"] = metrics.accuracy(seen.predicted, splits.test.labels)
     started = time.monotonic()
     view = look(model, clips, trusted=splits.trusted, seed=seed, cache=cache)
-    findings = [scan(build(DETECTORS, name), view) for name in DEFAULT]
+    findings = [scan(build(DETECTORS, name), view) for name in by_default(view)]
     verdict = conclude(view, findings)
     row["audit_seconds"] = round(time.monotonic() - started, 1)
     row |= {"verdict": verdict.outcome.value, "p_value": verdict.p_value}

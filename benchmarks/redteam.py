@@ -3,16 +3,16 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Ten kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Eleven kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
 anew by another seed, so with another target, other clips and another training; "retested" and
 "retested clean", the same by other seeds against the audit of a later day, and what that says of
-fresh models without a backdoor; "hidden", the retested by the last seed, in a training that hides
-their poison; "attacked", a search with that audit and cleaning in view;
-"stages", the cheap stage of what a search retrained, for the rank correlations between stages. The
-bounds and budgets below stand in the page's words, too.
+fresh models without a backdoor; "hidden", the same attacks in a training that hides their poison,
+and as they are; "hidden clean", fresh models without a backdoor again; "attacked", a search with
+that audit and cleaning in view; "stages", the cheap stage of what a search retrained, for the rank
+correlations between stages. The bounds and budgets below stand in the page's words, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
 from otoscope.redteam.outcomes import Bounds, reward
 from otoscope.redteam.strategy import Bins
-from redteam_page import ATTACKED, AUDITS, RETESTED, WATCHED, tables, working
+from redteam_page import ATTACKED, AUDITS, HIDDEN, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
 HERE = Path(__file__).parent
@@ -60,7 +60,7 @@ REPLAYED, REPLAY_SEED = 10, 102
 
 RETEST_SEEDS, RETEST_CLEAN = (103, 104), 6
 
-HIDING_WEIGHTS = (0.3,)
+HIDING_WEIGHT, HIDDEN_SEEDS = 0.3, (104, 105)
 
 ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
 """Of a search against what a user runs: the audit as shipped, and cleaning."""
@@ -83,10 +83,12 @@ def jobs() -> Iterator[Job]:
         for number in range(RETEST_CLEAN):
             job: Job = {"kind": "retested clean", "task": "keywords", "seed": seed}
             yield job | {"number": number}
-    for weight in HIDING_WEIGHTS:
+    for seed in HIDDEN_SEEDS:
+        again: Job = {"task": "keywords", "seed": seed}
         for place in range(REPLAYED):
-            again: Job = {"kind": "hidden", "task": "keywords", "seed": RETEST_SEEDS[-1]}
-            yield again | {"place": place, "weight": weight}
+            yield again | {"kind": "hidden", "place": place, "weight": HIDING_WEIGHT}
+        for number in range(RETEST_CLEAN):
+            yield again | {"kind": "hidden clean", "number": number}
     for seed in ATTACK_SEEDS:
         for name in ATTACKERS:
             yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}
@@ -127,6 +129,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "retested": _replayed,
         "retested clean": _clean,
         "hidden": _replayed,
+        "hidden clean": _clean,
         "attacked": _attacked,
         "stages": _stages,
     }
@@ -232,7 +235,7 @@ def _hidden(arena: Arena, bins: Bins, hiding_weight: float) -> Row:
     for weight in (0.0, hiding_weight):
         plan = replace(arena.space.decode(bins), hiding=weight)
         longer = hiding.space.encode(plan)
-        outcome = hiding.retrain(longer, arena.first_seed, (*IN_VIEW, *RETESTED))
+        outcome = hiding.retrain(longer, arena.first_seed, (*IN_VIEW, *HIDDEN))
         told.append(_told(hiding, longer, outcome))
     return {"plain": told[:1], "attacks": told[1:]}
 
@@ -244,6 +247,8 @@ def _attacked(job: Job, splits: Splits, cache: Cache) -> Row:
 
 
 def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:
+    if job["kind"].startswith("hidden"):
+        return (*IN_VIEW, *HIDDEN)
     return RETESTED if job["kind"].startswith("retested") else (*arena.in_view, *WATCHED)
 
 

@@ -41,8 +41,14 @@ AUDITS = (
 """What hardening chooses among."""
 
 SINGLE = ("strip", "scan", "witness", "trigger-inversion", "clean")
+THROUGH_THE_MODEL = f"audit:{'+'.join((*CALIBRATED, *SINCE))}"
+"""The audit that looks at the clips through the delivered model only."""
+
 RETESTED = (SHIPPED, *SINGLE)
 """Who watches when attacks are tested again by a later audit."""
+
+HIDDEN = (SHIPPED, THROUGH_THE_MODEL, "independent-witness", *SINGLE)
+"""Who watches when the training hides the poison."""
 
 ATTACKED = (SHIPPED, "clean")
 """What a user runs; in view of the last searches."""
@@ -67,7 +73,7 @@ def tables(rows: Sequence[Row]) -> str:
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _retested(of["retested"], of["retested clean"]),
-        _hidden(of["hidden"]),
+        _hidden(of["hidden"], of["hidden clean"]),
         _attacked(of["attacked"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
@@ -79,7 +85,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 _KINDS = (
     *("search", "decided", "clean", "harden", "replayed", "stages"),
-    *("retested", "retested clean", "hidden", "attacked"),
+    *("retested", "retested clean", "hidden", "hidden clean", "attacked"),
 )
 
 
@@ -251,32 +257,39 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     return told
 
 
-def _hidden(rows: Sequence[Row]) -> str:
-    """The same attacks as they are, and in a training that hides their poison."""
+def _hidden(rows: Sequence[Row], clean: Sequence[Row]) -> str:
+    """The same attacks as they are, and in a training that hides their poison; clean models."""
+    if not rows:
+        return ""
+    told = "## Hidden by the training (white-box)\n"
+    for seed in dict.fromkeys(row["seed"] for row in rows):
+        own, innocent = ([row for row in some if row["seed"] == seed] for some in (rows, clean))
+        told += "\n" + _hidden_by(seed, own, innocent)
+    return told
+
+
+def _hidden_by(seed: int, rows: Sequence[Row], clean: Sequence[Row]) -> str:
     pairs = [
         (plain, one)
         for row in rows
         for plain, one in zip(row.get("plain", ()), row["attacks"], strict=False)
         if plain["works"]
     ]
-    if not pairs:
-        return ""
     hidden = [one for _, one in pairs]
     work = [one for one in hidden if one["works"]]
     shown = ([plain for plain, _ in pairs], hidden, work)
-    body = [
-        [called(name), *(_missed(some, [name]) for some in shown)] for name in (*IN_VIEW, *RETESTED)
-    ]
-    lost = statistics.median(one["accuracy_drop"] for one in hidden)
+    body = []
+    for name in (*IN_VIEW, *HIDDEN):
+        accused = [row["suspicion"][name] >= 1 for row in clean]
+        missed = [_missed(some, [name]) for some in shown]
+        body.append([called(name), *missed, _share(sum(accused), len(accused))])
+    lost = statistics.median(one["accuracy_drop"] for one in hidden) if hidden else np.nan
+    header = ["watcher", "missed as they are", "missed hidden", "missed of those that still work"]
     return (
-        "## Hidden by the training (white-box)\n\n"
-        f"The same attacks by seed {rows[0]['seed']}, in a training that hides their poison "
+        f"The known attacks by seed {seed}, in a training that hides their poison "
         f"by weight {rows[0]['weight']}: of {len(pairs)} that work as they are, {len(work)} work "
-        f"still (accuracy lost: median of all {lost:.3f}).\n\n"
-        + table(
-            ["watcher", "missed as they are", "missed hidden", "missed of those that still work"],
-            body,
-        )
+        f"still (accuracy lost: median of all {lost:.3f}). False alarms: of {len(clean)} models "
+        "without a backdoor.\n\n" + table([*header, "false alarms"], body)
     )
 
 
@@ -495,7 +508,11 @@ def _missed_by_all_in_view(one: Attack) -> bool:
 
 def called(name: str) -> str:
     """A watcher as the page names it."""
-    known = {SHIPPED: "audit as shipped", WITHOUT_WITNESS: "audit with STRIP, without witnesses"}
+    known = {
+        SHIPPED: "audit as shipped",
+        WITHOUT_WITNESS: "audit with STRIP, without witnesses",
+        THROUGH_THE_MODEL: "audit through the delivered model only",
+    }
     if name in known:
         return known[name]
     kind, _, detectors = name.partition(":")

@@ -30,9 +30,8 @@ import numpy as np
 
 import otoscope as oto
 import scale_stand_ins
-from otoscope import auditing
 from otoscope.clips import Clips
-from otoscope.detect import Witness
+from otoscope.detect import Witness, own_network
 from otoscope.poisoning import save
 from rows import HERE, Job, Row, fill, options, read
 from scale_page import picture, tables
@@ -94,7 +93,7 @@ def measured(how: str, manifest: Path, listed: Path) -> Row:
     started = time.perf_counter()
     load = _timed(seconds, "load", Clips.load)
     for owner, name, stage in (
-        (auditing, "train", "probe"),
+        (own_network, "train", "probe"),
         (auditing, "activations", "forward"),
         (Witness, "testimony", "witnesses"),
     ):

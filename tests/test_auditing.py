@@ -11,7 +11,14 @@ import pytest
 from otoscope import auditing, metrics, sampling
 from otoscope.auditing import audit, conclude, scan
 from otoscope.clips import Clips
-from otoscope.detect import DEFAULT, DETECTORS, GaussianMixturePair, Strip
+from otoscope.detect import (
+    DEFAULT,
+    DETECTORS,
+    OF_A_DELIVERED_MODEL,
+    GaussianMixturePair,
+    Strip,
+    own_network,
+)
 from otoscope.errors import ManifestError, ModelMismatch
 from otoscope.evidence import Outcome, Verdict, json_schema
 from otoscope.labels import AllToOne
@@ -63,7 +70,7 @@ def test_every_clip_is_listed_once_in_order(verdict: Verdict, bad: Poisoned) -> 
 
 
 def test_it_says_what_it_ran(verdict: Verdict, victim: TorchModel, bad: Poisoned) -> None:
-    assert {e.detector for e in verdict.evidence} == set(DEFAULT)
+    assert {e.detector for e in verdict.evidence} == {*DEFAULT, *OF_A_DELIVERED_MODEL}
     assert verdict.model_sha256 == victim.sha256
     assert verdict.data_sha256 == bad.clips.sha256
     assert verdict.seeds == {"audit": 0}
@@ -234,8 +241,8 @@ def test_a_probe_learns_from_some_of_many_clips(
         taught.append(clips)
         return train(SMALL, clips, seed=seed, recipe=Recipe(epochs=1))
 
-    monkeypatch.setattr(auditing, "train", spy)
-    monkeypatch.setattr(auditing, "PROBE_CLIPS", 120)
+    monkeypatch.setattr(own_network, "train", spy)
+    monkeypatch.setattr(own_network, "PROBE_CLIPS", 120)
     monkeypatch.setattr(sampling, "LEAST_OF_CLASS", 10)
     view = auditing.look(None, bad.clips)
     assert abs(len(taught[0]) - 120) < 6

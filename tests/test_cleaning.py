@@ -16,7 +16,7 @@ from otoscope.auditing import look
 from otoscope.calibrate import priors_of, upper_draw_p_values
 from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
 from otoscope.clips import Clips
-from otoscope.detect import Scores, View, Witness
+from otoscope.detect import Scores, View, Witness, own_network
 from otoscope.detect.accusing import (
     accused,
     accused_classes,
@@ -28,7 +28,7 @@ from otoscope.detect.parts import Witnessed, apart, inside_of
 from otoscope.errors import SpecError
 from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
-from otoscope.models import Activations, FunctionModel, Hearing
+from otoscope.models import Activations, FunctionModel, Hearing, TorchModel
 from otoscope.poisoning import Poisoned, poison, save
 from otoscope.training import Recipe
 from otoscope.triggers import Tone
@@ -150,6 +150,27 @@ def test_others_are_asked_where_those_who_know_the_trusted_clips_accuse_nothing(
     assert Witness().verdict(view, before=[3])[1:] == ([], 1)
     assert Witness().verdict(replace(view, trusted=None))[1:] == ([], 1)
     assert Witness().score(view).forward_passes == 4
+
+
+def test_clips_are_looked_at_through_a_probe_where_the_given_model_shows_nothing(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    nothing, something = heard_of({})[0], heard_of({2: 9.0})[0]
+    asked: list[bool] = []
+
+    def testimony(self: Witness, view: View, untaught: bool = False) -> Witnessed:
+        asked.append(view.delivered)
+        return nothing if view.delivered else something
+
+    monkeypatch.setattr(Witness, "testimony", testimony)
+    found = oto.clean(clips, model=model, rounds=2)
+    assert asked == [True, False]
+    assert found.rounds == 2
+    guilty = something.suspect & (something.labels == 2)
+    assert (found.flagged == guilty).all()
+    assert (found.scores == something.scores).all()
+    assert not oto.clean(clips, model=model, rounds=1).flagged.any()
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
@@ -335,12 +356,15 @@ def test_the_list_itself_is_never_overwritten(place: Path) -> None:
     assert "would overwrite DATA" in done.output
 
 
-def test_nothing_flagged_says_what_may_hide() -> None:
+def test_nothing_flagged_says_what_may_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(network: oto.networks.CNN, clips: Clips, **_: object) -> TorchModel:
+        return oto.train(network, clips, seed=0, recipe=Recipe(epochs=8, batch_size=8))
+
+    monkeypatch.setattr(own_network, "train", small)
     clips = tones(24)
-    model = oto.train(oto.networks.CNN(), clips, seed=0, recipe=Recipe(epochs=8, batch_size=8))
-    found = oto.clean(clips, model=model)
+    found = oto.clean(clips, model=small(oto.networks.CNN(), clips))
     assert not found.flagged.any()
-    assert (found.rounds, found.poison_rate, found.sources, found.common) == (1, 0.0, [], {})
+    assert (found.rounds, found.poison_rate, found.sources, found.common) == (2, 0.0, [], {})
     assert str(found) == "nothing flagged among 144 clips; poison below 0.5% may hide"
     assert len(found.kept) == 144
 

@@ -8,10 +8,12 @@ import torch
 
 from otoscope.auditing import audit
 from otoscope.batches import Batch
+from otoscope.cache import Cache
+from otoscope.cleaning import clean
 from otoscope.clips import Clips
-from otoscope.detect import Witness
+from otoscope.detect import IndependentWitness, Witness, own_network
 from otoscope.labels import AllToOne
-from otoscope.models import TorchModel, activations
+from otoscope.models import FunctionModel, TorchModel, activations
 from otoscope.networks import CNN
 from otoscope.poisoning import Attack, Poisoned, poison_all
 from otoscope.risk import risks
@@ -29,6 +31,19 @@ TEST = tones(12, 2)
 @pytest.fixture(scope="module")
 def bad() -> Poisoned:
     return poison_all(tones(40, 0), [ATTACK], 0)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def small_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(_: CNN, clips: Clips, *, seed: int, cache: object) -> TorchModel:
+        return train(NETWORK, clips, seed=seed, recipe=RECIPE)
+
+    monkeypatch.setattr(own_network, "train", small)
 
 
 def trained(bad: Poisoned, weight: float | None) -> TorchModel:
@@ -78,14 +93,34 @@ def test_the_cache_tells_masks_and_weights_apart(bad: Poisoned) -> None:
     assert trained(bad, 1.0).sha256 == trained(bad, 1.0).sha256
 
 
-def test_an_audit_of_the_clips_without_the_model_sees_what_its_training_hid(bad: Poisoned) -> None:
+@pytest.mark.usefixtures("small_probe")
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_network_of_our_own_sees_what_a_training_hid(
+    bad: Poisoned, cache: Cache, shows: bool
+) -> None:
     known, hidden = tones(8, 9), trained(bad, 1.0)
-    through, alone = (
-        audit(model, bad.clips, trusted=known, detectors=[Witness()]) for model in (hidden, None)
+
+    def answers(waveforms: np.ndarray) -> np.ndarray:
+        return hidden.logits(torch.from_numpy(waveforms)).numpy()
+
+    model = hidden if shows else FunctionModel(answers, hidden.hearing)
+    through, both = (
+        audit(model, bad.clips, trusted=known, detectors=detectors, cache=cache)
+        for detectors in ([Witness()], [Witness(), IndependentWitness()])
     )
-    assert alone.p_value is not None
-    assert through.p_value is not None
-    assert alone.p_value < 1e-4 < through.p_value
-    assert alone.targets == ["b"]
-    assert any("audit them without it, too" in line for line in through.not_tested)
-    assert not any("audit them without it, too" in line for line in alone.not_tested)
+    assert through.p_value is None if not shows else through.p_value > 1e-4
+    assert both.p_value is not None
+    assert both.p_value < 1e-4
+    assert both.targets == ["b"]
+    flagged = np.array([clip.flagged for clip in both.clips])
+    assert flagged[bad.mask].mean() > 0.9
+    assert not flagged[~bad.mask].any()
+    assert any("a training hides" in line for line in through.not_tested)
+    assert not any("a training hides" in line for line in both.not_tested)
+
+
+@pytest.mark.usefixtures("small_probe")
+def test_cleaning_sees_it_too(bad: Poisoned, cache: Cache) -> None:
+    found = clean(bad.clips, model=trained(bad, 1.0), trusted=tones(8, 9), cache=cache)
+    assert found.flagged[bad.mask].mean() > 0.9
+    assert not found.flagged[~bad.mask].any()

@@ -90,7 +90,7 @@ def test_stages_are_reproducible(arena: Arena) -> None:
 
 def test_retraining_succeeds_and_is_seen(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     """The audit among the watchers says what the audit says."""
-    monkeypatch.setattr(suite, "DEFAULT", arena.in_view)
+    monkeypatch.setattr(suite, "by_default", lambda view: arena.in_view)
     bins = bins_of(arena, LOUD, 0.08)
     found = arena.decide(bins, (1,))
     assert (found.stage, found.seeds) == ("decided", (1,))

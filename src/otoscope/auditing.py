@@ -24,12 +24,15 @@ from otoscope.clips import Clips
 from otoscope.detect import (
     DEFAULT,
     DETECTORS,
+    OF_A_DELIVERED_MODEL,
     WITH_REFERENCES,
     WITHOUT_FEATURES,
     Detector,
+    IndependentWitness,
     Scores,
     View,
 )
+from otoscope.detect.own_network import probe
 from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
@@ -42,20 +45,14 @@ from otoscope.evidence import (
 from otoscope.intake import check_hearing
 from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
-from otoscope.networks import CNN
 from otoscope.progress import track
 from otoscope.references import train_references
 from otoscope.registry import build, spec
-from otoscope.sampling import stratified
-from otoscope.training import train
 
 CERTAIN = 0.2
 """BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
 
 NOBODY = -1
-
-PROBE_CLIPS = 10_000
-"""A probe learns from about so many clips; it hears the others in its one forward pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,28 +78,31 @@ def audit(
     """Audit a model, the clips it was trained on, or both; ``trusted`` clips are known to be good.
 
     Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
-    those that ``detect.DEFAULT`` names, with references also ``detect.WITH_REFERENCES``, for a
-    model without features also ``detect.WITHOUT_FEATURES``. Every
-    detector's class scores become p-values that hold over all classes; the p-values of one class
-    are combined over the detectors (Cauchy, by the detectors' votes); the
-    smallest over the classes is the verdict's: SUSPICIOUS at or below ``false_alarm_level``,
-    BACKDOORED at or below a fifth of it. Clips of the accused classes are flagged at
-    ``false_discovery_rate``. ``references`` is how many clean models to train on the trusted clips
-    (8 to 32), with which model-level detectors compare the model instead of with its own classes.
+    those that ``detect.DEFAULT`` names, for model and clips together also
+    ``detect.OF_A_DELIVERED_MODEL``, with references also ``detect.WITH_REFERENCES``, for a model
+    without features also ``detect.WITHOUT_FEATURES``. Every detector's class scores become p-values
+    that hold over all classes; the p-values of one class are combined over the detectors (Cauchy,
+    by the detectors' votes); the smallest over the classes is the verdict's: SUSPICIOUS at or below
+    ``false_alarm_level``, BACKDOORED at or below a fifth of it. Clips of the accused classes are
+    flagged at ``false_discovery_rate``. ``references`` is how many clean models to train on the
+    trusted clips (8 to 32), with which model-level detectors compare the model instead of with its
+    own classes.
 
     Raises ``ManifestError`` when there is nothing to audit or fewer than two classes, and
     ``ModelMismatch`` when the model is at chance on the trusted clips.
     """
     started = time.monotonic()
     view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=cache)
-    chosen = _by_default(view) if detectors is None else detectors
+    chosen = detectors
+    if chosen is None:
+        chosen = [build(DETECTORS, name) for name in by_default(view)]
     asked = [d for d in chosen if model is not None or d.level == "data"]
     findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
     verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
     return verdict.model_copy(
         update={
             "skipped": [SkippedClip(path=s.path, reason=s.reason) for s in _skipped(clips)],
-            "not_tested": _not_given(model, clips, trusted) + verdict.not_tested,
+            "not_tested": _not_given(view, findings, trusted) + verdict.not_tested,
             "model_sha256": (model.sha256 or None) if model else None,
             "data_sha256": clips.sha256 if clips else None,
             "trusted_sha256": trusted.sha256 if trusted else None,
@@ -112,14 +112,15 @@ def audit(
     ).with_exhibits(_exhibits(view, findings, verdict.targets))
 
 
-def _by_default(view: View) -> list[Detector]:
+def by_default(view: View) -> tuple[str, ...]:
+    """The detectors of an audit that is not told which to run."""
     deaf = view.seen is not None and view.seen.features is None
-    names = [
+    return (
         *DEFAULT,
+        *(OF_A_DELIVERED_MODEL if view.delivered and view.clips is not None else ()),
         *(WITHOUT_FEATURES if deaf else ()),
         *(WITH_REFERENCES if view.references else ()),
-    ]
-    return [build(DETECTORS, name) for name in names]
+    )
 
 
 def look(
@@ -133,15 +134,12 @@ def look(
 ) -> View:
     """Bring model and clips together: a probe where no model is, one forward pass over each.
 
-    The probe learns from at most about ``PROBE_CLIPS`` clips, the same share of every class.
-
     Raises ``ManifestError`` for ``references`` without trusted clips to train them on.
     """
     if model is not None:
         listener = model
     elif clips is not None:
-        taught = clips.subset(stratified(clips.labels, PROBE_CLIPS, seed))
-        listener = train(CNN(), taught, seed=seed, cache=cache)
+        listener = probe(clips, seed, cache)
     else:
         raise ManifestError("there is nothing to audit; give a model, clips, or both")
     heard, known = _as_heard(listener, clips), _as_heard(listener, trusted)
@@ -160,6 +158,7 @@ def look(
         references=train_references(listener, known, references, cache=cache)
         if references and known
         else (),
+        delivered=model is not None,
     )
 
 
@@ -316,21 +315,25 @@ def _skipped(clips: Clips | None) -> Sequence[Skipped]:
     return clips.skipped if clips is not None else ()
 
 
-def _not_given(model: AudioModel | None, clips: Clips | None, trusted: Clips | None) -> list[str]:
+def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -> list[str]:
     """In plain words, what this audit could not look at with the input that it got."""
     told = []
-    if model is None:
+    if not view.delivered:
         told.append("the delivered model: none was given, a probe was trained on the clips instead")
-    elif clips is not None:
+    elif view.clips is not None and not any(_independent(f.evidence) for f in findings):
         told.append(
             "poison that a training hides from its model: the clips were looked at through the "
-            "delivered one; audit them without it, too"
+            f"delivered one only; let {IndependentWitness.name} look, or audit them without it"
         )
-    if clips is None:
+    if view.clips is None:
         told.append("the training data: none was given, so no clip could be named")
     if trusted is None:
         told.append("anything that needs clips known to be good: none were given")
     return told
+
+
+def _independent(evidence: Evidence) -> bool:
+    return evidence.detector == IndependentWitness.name and evidence.p_value is not None
 
 
 def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -> Exhibits:

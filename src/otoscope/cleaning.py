@@ -38,11 +38,12 @@ class Source:
 class Cleaned:
     """What cleaning found.
 
-    ``flagged``, ``scores`` (how suspicious, in the first round), ``p_values`` and ``sounds_like``
-    (a class number; -1 where nothing was heard) have one entry per clip. ``poison_rate`` is the
-    estimated share of poisoned clips and ``poison_rate_interval`` its 90 % interval. ``common`` is,
-    for each accused class, the sound that its flagged clips share, where there is one; ``obeyed``
-    is the share of clips of other classes that the model calls by its name when it is added.
+    ``flagged``, ``scores`` (how suspicious, in the first round that flags any, else in the last),
+    ``p_values`` and ``sounds_like`` (a class number; -1 where nothing was heard) have one entry per
+    clip. ``poison_rate`` is the estimated share of poisoned clips and ``poison_rate_interval`` its
+    90 % interval. ``common`` is, for each accused class, the sound that its flagged clips share,
+    where there is one; ``obeyed`` is the share of clips of other classes that the model calls by
+    its name when it is added.
     """
 
     clips: Clips
@@ -99,12 +100,13 @@ def clean(
     """Find the clips to leave out of a training set; ``trusted`` clips are known to be good.
 
     Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
-    always fit a probe) with ``Witness``. A class is accused when a part of it lies apart, witnesses
-    hear other classes in that part and not in the rest, trusted clips avoid it, and it sounds like
-    several other classes. A part that sounds like a single other
-    class may be innocent (two classes that are alike), and is accused only where its clips share
-    the very same samples or a quarter of all classes are suspect at once (all-to-all). Clips of
-    accused classes get conformal p-values against all clips of the other classes, and are flagged
+    always fit a probe) with ``Witness``. Where nothing is found through a given model, a round
+    through a probe follows: whoever trained the model may have hidden the poison in it. A class is
+    accused when a part of it lies apart, witnesses hear other classes in that part and not in the
+    rest, trusted clips avoid it, and it sounds like several other classes. A part that sounds like
+    a single other class may be innocent (two classes that are alike), and is accused only where its
+    clips share the very same samples or a quarter of all classes are suspect at once (all-to-all).
+    Clips of accused classes get conformal p-values against all clips of the others, and are flagged
     at ``false_discovery_rate`` if they lie in the suspect part. A class that falls into two parts
     though nothing in it is strange is accused only on proof: its part shares the very same samples,
     and clips of other classes to which these are added are called by its name.
@@ -128,7 +130,9 @@ def clean(
         before = np.unique(clips.labels[flagged]).tolist()
         found, guilty_classes, _ = Witness().verdict(view, before)
         if done == 1:
-            scores, listener = found.scores, view.model
+            listener = view.model
+        if not flagged.any():
+            scores = found.scores
         guilty = np.isin(some.labels, guilty_classes)
         p = np.ones(len(some))
         # with a part in every class (all-to-all), what lies outside the parts is the reference
@@ -138,6 +142,8 @@ def clean(
         rejected = flaggable(found) & guilty
         rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
         if not rejected.any():
+            if done == 1 and model is not None:
+                continue
             break
         for k in guilty_classes:
             members = left[some.labels == k]

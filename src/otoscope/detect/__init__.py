@@ -9,6 +9,7 @@ from otoscope.detect.data_confusion_training import ConfusionTraining
 from otoscope.detect.data_frequency_artefacts import FrequencyArtefacts
 from otoscope.detect.data_gaussian_mixture import GaussianMixturePair
 from otoscope.detect.data_ibd_psc import IbdPsc
+from otoscope.detect.data_independent_witness import IndependentWitness
 from otoscope.detect.data_loss_dynamics import LossDynamics
 from otoscope.detect.data_neighbours import Neighbours
 from otoscope.detect.data_scale_up import ScaleUp
@@ -47,6 +48,7 @@ DETECTORS: Table[Detector] = Table(
     CognitiveDistillation,
     Vouching,
     Witness,
+    IndependentWitness,
     ScaleUp,
     IbdPsc,
     TriggerInversion,
@@ -70,12 +72,16 @@ DEFAULT = (
 WITHOUT_FEATURES = ("strip",)
 """What it runs besides on a model that answers and shows nothing of its inside."""
 
+OF_A_DELIVERED_MODEL = ("independent-witness",)
+"""What it runs besides where the clips come with somebody else's model."""
+
 WITH_REFERENCES = ("meta-classifier", "probing")
 """What it runs besides when there are reference models, without which these say too little."""
 
 __all__ = [
     "DEFAULT",
     "DETECTORS",
+    "OF_A_DELIVERED_MODEL",
     "WITHOUT_FEATURES",
     "WITH_REFERENCES",
     "ActivationClustering",
@@ -87,6 +93,7 @@ __all__ = [
     "FrequencyArtefacts",
     "GaussianMixturePair",
     "IbdPsc",
+    "IndependentWitness",
     "LossDynamics",
     "MaximumMargin",
     "MetaClassifier",

@@ -30,7 +30,8 @@ class View:
 
     ``seen`` and ``trusted_seen`` are one forward pass over each. Clips are as the model hears.
     ``cache`` keeps what a detector has to train. ``references`` are models that are known to be
-    clean, of the same classes, rate and length.
+    clean, of the same classes, rate and length. ``delivered`` tells that the model is somebody
+    else's: not one that was trained for this look, on the clips.
     """
 
     model: AudioModel
@@ -41,6 +42,7 @@ class View:
     trusted_seen: Activations | None = None
     cache: Cache | None = None
     references: tuple[AudioModel, ...] = ()
+    delivered: bool = False
 
     def at(self, rows: Int[np.ndarray, "some"]) -> "View":
         """The same view of some of the clips."""

@@ -6,11 +6,11 @@ from functools import cache as once
 import numpy as np
 from jaxtyping import Bool
 
-from otoscope.auditing import Finding, conclude, look, scan
+from otoscope.auditing import Finding, by_default, conclude, look, scan
 from otoscope.cache import Cache
 from otoscope.cleaning import clean
 from otoscope.clips import Clips
-from otoscope.detect import DEFAULT, DETECTORS, View
+from otoscope.detect import DETECTORS, View
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.models import AudioModel
 from otoscope.registry import build, did_you_mean
@@ -70,7 +70,8 @@ def watch(
         if name == CLEANING:
             return _flagged(model, clips, poison, trusted, seed, cache) / FOUND
         if name.partition(":")[0] == AUDIT:
-            findings = [found(one) for one in _detectors(name)]
+            chosen = by_default(view()) if name == AUDIT else _detectors(name)
+            findings = [found(one) for one in chosen]
             return _in_decisions(conclude(view(), findings, FALSE_ALARM_LEVEL).p_value)
         return _in_decisions(found(name).evidence.p_value)
 
@@ -78,9 +79,8 @@ def watch(
 
 
 def _detectors(name: str) -> Sequence[str]:
-    """Those of an audit: the default ones, or the ones it names."""
-    _, _, listed = name.partition(":")
-    return listed.split("+") if listed else DEFAULT
+    """Those that an audit names."""
+    return name.removeprefix(f"{AUDIT}:").split("+")
 
 
 def _in_decisions(p_value: float | None) -> float:

@@ -17,6 +17,7 @@ from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
 from otoscope.detect.accusing import KNOWN_AT, flaggable
+from otoscope.detect.own_network import through_our_own
 from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
 from otoscope.models import AudioModel
@@ -122,19 +123,21 @@ def clean(
     flagged, scores, p_values = np.zeros(count, bool), np.zeros(count), np.ones(count)
     heard, chance = np.full(count, -1), np.zeros(count)
     left, done = np.arange(count), 0
+    view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
+    listener = view.model
     for done in range(1, rounds + 1):
-        some = clips.subset(left) if done > 1 else clips
-        view = look(
-            model if done == 1 else None, some, trusted=trusted, seed=seed + done - 1, cache=cache
-        )
+        if done > 1 and not flagged.any():
+            view = through_our_own(view)
+        elif done > 1:
+            some = clips.subset(left)
+            view = look(None, some, trusted=trusted, seed=seed + done - 1, cache=cache)
+        labels = clips.labels[left]
         before = np.unique(clips.labels[flagged]).tolist()
         found, guilty_classes, _ = Witness().verdict(view, before)
-        if done == 1:
-            listener = view.model
         if not flagged.any():
             scores = found.scores
-        guilty = np.isin(some.labels, guilty_classes)
-        p = np.ones(len(some))
+        guilty = np.isin(labels, guilty_classes)
+        p = np.ones(len(labels))
         # with a part in every class (all-to-all), what lies outside the parts is the reference
         reference = ~found.suspect if guilty.all() else ~guilty
         p[guilty] = conformal_p_values(found.scores[guilty], found.scores[reference])
@@ -142,12 +145,12 @@ def clean(
         rejected = flaggable(found) & guilty
         rejected[guilty] &= benjamini_hochberg(p[guilty], false_discovery_rate)
         if not rejected.any():
-            if done == 1 and model is not None:
+            if view.delivered:
                 continue
             break
         for k in guilty_classes:
-            members = left[some.labels == k]
-            of_part = _chance_of_part(found.margin[some.labels == k], found.separation[k])
+            members = left[labels == k]
+            of_part = _chance_of_part(found.margin[labels == k], found.separation[k])
             chance[members] = np.maximum(chance[members], of_part)
         now = left[rejected]
         flagged[now], heard[now] = True, _content(found)[rejected]

@@ -29,7 +29,7 @@ from otoscope.clips import Clips
 from otoscope.datasets import Splits
 from otoscope.models import AudioModel
 from otoscope.networks import CNN, NETWORKS
-from otoscope.poisoning import Attack, triggered
+from otoscope.poisoning import Attack, with_sound
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
 from rows import Job, Row, below, complete, read
@@ -165,7 +165,9 @@ def made(
     clips = splits.train
     if job["set"] != "clean":
         kind = job["set"].removeprefix("clean with ")
-        clips = _with_nuisance(clips, NUISANCE[kind], seed)
+        drawn = np.random.default_rng(seed).random(len(clips)) < NUISANCE_SHARE
+        sound = build(TRIGGERS, NUISANCE[kind])
+        clips = with_sound(clips, sound, np.flatnonzero(drawn), seed)
     model = oto.train(network, clips, seed=seed, validation=splits.validation, cache=cache)
     nothing = np.zeros(len(clips), bool)
     return model, clips, nothing, nothing, ()
@@ -179,17 +181,6 @@ def at_rate(entry: Entry, rate: float) -> Entry:
     narrow = entry.labels.startswith(("clean-label", "source-specific"))
     each = min(rate, PROVEN_RATE) if narrow else rate / (1 + len(entry.also))
     return replace(entry, rate=each, cover_rate=each if entry.cover_rate else 0.0)
-
-
-def _with_nuisance(clips: Clips, trigger: str, seed: int) -> Clips:
-    """The same clips; some of every class carry a sound, under their own label."""
-    rng = np.random.default_rng(seed)
-    drawn = np.flatnonzero(rng.random(len(clips)) < NUISANCE_SHARE)
-    items = list(clips.items)
-    for i in drawn.tolist():
-        samples = triggered(clips, build(TRIGGERS, trigger), i, seed)
-        items[i] = clips.with_audio(i, samples, clips[i].label)
-    return replace(clips, items=tuple(items))
 
 
 def summary(row: Row) -> str:

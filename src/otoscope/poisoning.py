@@ -234,6 +234,15 @@ def triggered(clips: Clips, trigger: Trigger, index: int, seed: int) -> Float32[
     return after
 
 
+def with_sound(clips: Clips, sound: Trigger, rows: Int[np.ndarray, "some"], seed: int) -> Clips:
+    """The same clips; those of ``rows`` carry a sound, all under their own labels."""
+    items = list(clips.items)
+    for index in rows.tolist():
+        heard = triggered(clips, sound, index, seed)
+        items[index] = clips.with_audio(index, heard, clips[index].label)
+    return replace(clips, items=tuple(items))
+
+
 def save(poisoned: Poisoned, folder: Path) -> Path:
     """Write a poisoned set as a folder that stands by itself; returns its manifest's path.
 

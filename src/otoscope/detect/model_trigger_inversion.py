@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
+from otoscope.detect.held_out import TrustedClips
 from otoscope.detect.mel_plane import MelPlane
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
@@ -51,8 +52,8 @@ class TriggerInversion(Detector):
     def score(self, view: View) -> Scores:
         if not isinstance(view.model, HasGradients):
             raise NotApplicable("no gradient reaches the input of this model")
-        if view.trusted is None or len(view.trusted) < 2:
-            raise NotApplicable("it starts from trusted clips, and there are none")
+        if view.trusted is None or len(set(view.trusted.labels.tolist())) < 2:
+            raise NotApplicable("it starts from trusted clips of two classes, and there are none")
         with fast_math():
             search = _Search(self, view.model, view.trusted, view.seed)
             for _ in track(range(self.steps), "inverting triggers", self.steps):
@@ -68,15 +69,12 @@ class _Search:
     def __init__(
         self, config: TriggerInversion, model: HasGradients, trusted: Clips, seed: int
     ) -> None:
-        self.config, self.model, self.trusted = config, model, trusted
+        self.config, self.model = config, model
         self.device = model.device
         self.rng = np.random.default_rng(seed)
+        self.known = TrustedClips(trusted, model.device, self.rng)
         self.plane = MelPlane(trusted.sample_rate, trusted.length, config.bands, self.device)
-        self.labels = trusted.labels
-        self.order = self.rng.permutation(len(trusted))
-        self.held_out, self.pool = np.split(self.order, [len(trusted) // 3])
-        waveforms = torch.from_numpy(trusted.waveforms(range(len(trusted)))).to(self.device)
-        self.spectra = self.plane.spectra(waveforms[:, 0])
+        self.spectra = self.plane.spectra(self.known.sounds)
         noise = self.rng.standard_normal(trusted.length).astype(np.float32)
         self.carrier = self.plane.spectra(torch.from_numpy(noise).to(self.device)[None])[0]
         self.carrier = self.carrier / self.carrier.abs().square().mean().sqrt()
@@ -96,11 +94,12 @@ class _Search:
 
     def step(self) -> None:
         """One optimisation step of all classes, each on its own draw of clips."""
-        classes = len(self.weight)
-        rows = torch.from_numpy(np.stack([self._draw(k) for k in range(classes)]))
+        classes, batch = len(self.weight), self.config.batch
+        drawn = [self.known.draw(k, batch, self.rng) for k in range(classes)]
+        rows = torch.from_numpy(np.stack(drawn))
         mask = torch.sigmoid(self.mask)
         sounds = self._apply(self.spectra[rows], mask, self.pattern)
-        goal = torch.arange(classes, device=self.device).repeat_interleave(self.config.batch)
+        goal = torch.arange(classes, device=self.device).repeat_interleave(batch)
         logits = self.model.differentiable_logits(sounds.flatten(0, 1)[:, None])
         loss = nn.functional.cross_entropy(logits, goal, reduction="none").view(classes, -1).mean(1)
         area = mask.mean(dim=(1, 2))
@@ -127,29 +126,22 @@ class _Search:
     @torch.no_grad()
     def recover(self, target: int) -> Recovered:
         """The trigger found for a class, on a held-out clip and as a sound of its own."""
-        rows = self.held_out[self.labels[self.held_out] != target]
+        rows, trusted = self.known.proving(target), self.known.trusted
         mask, pattern = (kept[target : target + 1] for kept in self.best)
         mask = torch.sigmoid(mask)
         after = self._apply(self.spectra[torch.from_numpy(rows)][None], mask, pattern)[0]
         predicted = self.model.differentiable_logits(after[:, None]).argmax(1)
-        before = self.trusted.waveform(int(rows[0]))
+        before = trusted.waveform(int(rows[0]))
         changed = after[0].cpu().numpy()
         return Recovered(
-            target=self.trusted.classes[target],
+            target=trusted.classes[target],
             before=before,
             after=changed,
             sound=changed - before,
             mask=mask[0].cpu().numpy(),
             success=float((predicted == target).float().mean()),
-            sample_rate=self.trusted.sample_rate,
+            sample_rate=trusted.sample_rate,
         )
-
-    def _draw(self, k: int) -> np.ndarray:
-        """Clips of other classes for class k, with replacement when there are few."""
-        others = self.pool[self.labels[self.pool] != k]
-        if not len(others):
-            raise NotApplicable("the trusted clips all have one label")
-        return self.rng.choice(others, self.config.batch, replace=len(others) < self.config.batch)
 
     def _apply(self, spectra: Tensor, mask: Tensor, pattern: Tensor) -> Tensor:
         """Spectra (K, B, F, T), mask and pattern (K, M, T) to waveforms (K, B, time)."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from otoscope.clips import Clips
 from otoscope.metrics import wilson_interval
-from otoscope.poisoning import triggered
+from otoscope.poisoning import with_sound
 from otoscope.progress import track
 from otoscope.redteam.arena import Arena
 from otoscope.redteam.campaign import Budget, Campaign, search
@@ -138,11 +138,7 @@ def with_nuisance(clips: Clips, sound: Trigger | None, seed: int) -> Clips:
     if sound is None:
         return clips
     drawn = np.random.default_rng(seed).permutation(len(clips))
-    items = list(clips.items)
-    for index in drawn[: round(NUISANCE_SHARE * len(clips))].tolist():
-        heard = triggered(clips, sound, index, seed)
-        items[index] = clips.with_audio(index, heard, clips[index].label)
-    return replace(clips, items=tuple(items))
+    return with_sound(clips, sound, drawn[: round(NUISANCE_SHARE * len(clips))], seed)
 
 
 def _clean(arena: Arena, watchers: Sequence[str], number: int, count: int) -> Suspicions:

@@ -4,11 +4,9 @@
     python benchmarks/clean_law.py --table                          # rebuild the priors from rows
 
 One row per (task, network, set, seed, trusted clips) in ``benchmarks/results/clean_law.jsonl``: the
-largest strength of evidence that ``witness`` finds against any class, and the largest distance of a
-class from the others that each other detector finds. ``accused`` is null where the rules of
-``witness`` could only accuse less than today's, which also hear witnesses that no trusted clip has
-taught: these rows do not count how often it accuses. All seeds are the design's (100 and above),
-none of which a table of ours reports on.
+largest strength of evidence that ``witness`` finds against any class, which classes it accuses, and
+the largest distance of a class from the others that each other detector finds. All seeds are the
+design's (100 and above), none of which a table of ours reports on.
 """
 
 import json
@@ -128,11 +126,8 @@ def priors() -> str:
     law = [round(row["largest"], 4) for row in rows]
     known[Witness.name] = {ANY_NETWORK: {STRENGTHS: law}}
     for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
-        asked = [r for r in rows if bool(r["trusted"]) == trusted and r["accused"] is not None]
-        known[Witness.name][ANY_NETWORK][name] = [
-            sum(bool(r["accused"]) for r in asked),
-            len(asked),
-        ]
+        asked = [bool(r["accused"]) for r in rows if bool(r["trusted"]) == trusted]
+        known[Witness.name][ANY_NETWORK][name] = [sum(asked), len(asked)]
     known[IndependentWitness.name] = known[Witness.name]
     for name in BY_DISTANCE:
         law = [round(x, 4) for x in _distinct(rows, name)]

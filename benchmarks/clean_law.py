@@ -10,10 +10,9 @@ design's (100 and above), none of which a table of ours reports on.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,9 +26,6 @@ from otoscope.detect import DETECTORS, IndependentWitness, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build
 from rows import PRIORS, Job, Row, complete, read
-
-ALIKE = 1e-3
-"""Distances that differ by less are one: another machine adds up in another order."""
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "clean_law.jsonl"
@@ -75,6 +71,17 @@ BY_DISTANCE = (
     "strip",
 )
 """The detectors that compare a class with the other classes of the same set."""
+
+
+UNMOVED = (
+    "activation-clustering",
+    "spectral-signatures",
+    "gaussian-mixture",
+    "spectre",
+    "neighbours",
+    "vouching",
+)
+"""Trusted clips change these' class scores by next to nothing: they say one thing of a set."""
 
 
 def jobs() -> Iterator[Job]:
@@ -130,21 +137,10 @@ def priors() -> str:
         known[Witness.name][ANY_NETWORK][name] = [sum(asked), len(asked)]
     known[IndependentWitness.name] = known[Witness.name]
     for name in BY_DISTANCE:
-        law = [round(x, 4) for x in _distinct(rows, name)]
+        asked = [r for r in rows if "distances" in r and not (r["trusted"] and name in UNMOVED)]
+        law = [round(row["distances"][name], 4) for row in asked]
         known[name] = {ANY_NETWORK: {DISTANCES: law}}
     return json.dumps(known, indent=1) + "\n"
-
-
-def _distinct(rows: Sequence[Row], name: str) -> list[float]:
-    """A detector's distances; one that takes no notice of trusted clips says the same twice."""
-    told: dict[tuple[Any, ...], list[float]] = {}
-    for row in rows:
-        if "distances" in row:
-            same = tuple(row[field] for field in ("task", "network", "set", "clips", "seed"))
-            known, distance = told.setdefault(same, []), row["distances"][name]
-            if not any(abs(distance - other) < ALIKE for other in known):
-                known.append(distance)
-    return [distance for known in told.values() for distance in known]
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def jobs() -> Iterator[Job]:
         again: Job = {"task": "keywords", "seed": seed}
         for place in range(REPLAYED):
             yield again | {"kind": "hidden", "place": place, "weight": HIDING_WEIGHT}
-        for number in range(RETEST_CLEAN):
-            yield again | {"kind": "hidden clean", "number": number}
+    for number in range(RETEST_CLEAN):
+        yield {"kind": "hidden clean", "task": "keywords", "seed": seed, "number": number}
     for seed in ATTACK_SEEDS:
         for name in ATTACKERS:
             yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}

@@ -1,5 +1,6 @@
 """Cleaning: which class is accused, what is flagged, and what the command writes."""
 
+import copy
 import csv
 import json
 from dataclasses import replace
@@ -8,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import cli
 from otoscope.auditing import look
+from otoscope.cache import Cache
 from otoscope.calibrate import priors_of, upper_draw_p_values
 from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
 from otoscope.clips import Clips
@@ -171,6 +174,25 @@ def test_clips_are_looked_at_through_a_probe_where_the_given_model_shows_nothing
     assert (found.flagged == guilty).all()
     assert (found.scores == something.scores).all()
     assert not oto.clean(clips, model=model, rounds=1).flagged.any()
+
+
+def test_a_model_may_have_its_classes_in_another_order(place: Path, tmp_path: Path) -> None:
+    clips = Clips.load(place / "bad" / "manifest.csv")
+    model = oto.load_model(place / "model.safetensors")
+    assert isinstance(model, TorchModel)
+    turned = copy.deepcopy(model.module)
+    *_, last = [part for part in turned.modules() if isinstance(part, torch.nn.Linear)]
+    last.weight.data, last.bias.data = last.weight.data.flip(0), last.bias.data.flip(0)
+    hearing = replace(model.hearing, classes=model.hearing.classes[::-1])
+    known, cache = tones(10, 1), Cache(tmp_path)
+    usual, other = (
+        oto.clean(clips, model=one, trusted=known, rounds=1, cache=cache)
+        for one in (model, TorchModel(turned, hearing))
+    )
+    assert usual.flagged.any()
+    assert (usual.flagged == other.flagged).all()
+    assert usual.sources == other.sources
+    assert usual.obeyed == pytest.approx(other.obeyed)
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
@@ -357,8 +379,10 @@ def test_the_list_itself_is_never_overwritten(place: Path) -> None:
 
 
 def test_nothing_flagged_says_what_may_hide(monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(network: oto.networks.CNN, clips: Clips, **_: object) -> TorchModel:
-        return oto.train(network, clips, seed=0, recipe=Recipe(epochs=8, batch_size=8))
+    def small(
+        network: oto.networks.CNN, clips: Clips, *, seed: int = 0, cache: object = None
+    ) -> TorchModel:
+        return oto.train(network, clips, seed=seed, recipe=Recipe(epochs=8, batch_size=8))
 
     monkeypatch.setattr(own_network, "train", small)
     clips = tones(24)

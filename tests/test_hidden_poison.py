@@ -12,6 +12,7 @@ from otoscope.cache import Cache
 from otoscope.cleaning import clean
 from otoscope.clips import Clips
 from otoscope.detect import IndependentWitness, Witness, own_network
+from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
 from otoscope.models import FunctionModel, TorchModel, activations
 from otoscope.networks import CNN
@@ -49,6 +50,11 @@ def small_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(bad: Poisoned, weight: float | None) -> TorchModel:
     hook = None if weight is None else HiddenPoison(bad.mask, weight)
     return train(NETWORK, bad.clips, seed=0, recipe=RECIPE, hook=hook)
+
+
+def mute(model: TorchModel) -> FunctionModel:
+    """The same model, nothing of its inside shown."""
+    return FunctionModel(lambda sounds: model.logits(torch.tensor(sounds)).numpy(), model.hearing)
 
 
 def apart(model: TorchModel, clips: Clips, mask: np.ndarray) -> float:
@@ -99,16 +105,12 @@ def test_a_network_of_our_own_sees_what_a_training_hid(
     bad: Poisoned, cache: Cache, shows: bool
 ) -> None:
     known, hidden = tones(8, 9), trained(bad, 1.0)
-
-    def answers(waveforms: np.ndarray) -> np.ndarray:
-        return hidden.logits(torch.from_numpy(waveforms)).numpy()
-
-    model = hidden if shows else FunctionModel(answers, hidden.hearing)
+    model = hidden if shows else mute(hidden)
     through, both = (
         audit(model, bad.clips, trusted=known, detectors=detectors, cache=cache)
         for detectors in ([Witness()], [Witness(), IndependentWitness()])
     )
-    assert through.p_value is None if not shows else through.p_value > 1e-4
+    assert through.outcome is (Outcome.NO_EVIDENCE if shows else Outcome.INCONCLUSIVE)
     assert both.p_value is not None
     assert both.p_value < 1e-4
     assert both.targets == ["b"]
@@ -121,6 +123,9 @@ def test_a_network_of_our_own_sees_what_a_training_hid(
 
 @pytest.mark.usefixtures("small_probe")
 def test_cleaning_sees_it_too(bad: Poisoned, cache: Cache) -> None:
-    found = clean(bad.clips, model=trained(bad, 1.0), trusted=tones(8, 9), cache=cache)
-    assert found.flagged[bad.mask].mean() > 0.9
-    assert not found.flagged[~bad.mask].any()
+    model, known = trained(bad, 1.0), tones(8, 9)
+    assert not clean(bad.clips, model=model, trusted=known, rounds=1, cache=cache).flagged.any()
+    for some, rounds in ((model, 2), (mute(model), 1)):
+        found = clean(bad.clips, model=some, trusted=known, rounds=rounds, cache=cache)
+        assert found.flagged[bad.mask].mean() > 0.9
+        assert not found.flagged[~bad.mask].any()

@@ -320,7 +320,9 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
     told = []
     if not view.delivered:
         told.append("the delivered model: none was given, a probe was trained on the clips instead")
-    elif view.clips is not None and not any(_independent(f.evidence) for f in findings):
+    elif view.clips is not None and not any(
+        f.evidence.detector == IndependentWitness.name for f in findings
+    ):
         told.append(
             "poison that a training hides from its model: the clips were looked at through the "
             f"delivered one only; let {IndependentWitness.name} look, or audit them without it"
@@ -330,10 +332,6 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
     if trusted is None:
         told.append("anything that needs clips known to be good: none were given")
     return told
-
-
-def _independent(evidence: Evidence) -> bool:
-    return evidence.detector == IndependentWitness.name and evidence.p_value is not None
 
 
 def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -> Exhibits:

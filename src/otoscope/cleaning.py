@@ -5,7 +5,7 @@ rest, look again.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,6 +17,7 @@ from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
 from otoscope.detect.accusing import KNOWN_AT, flaggable
+from otoscope.detect.base import require_clips
 from otoscope.detect.own_network import through_our_own
 from otoscope.detect.parts import Witnessed
 from otoscope.errors import SpecError
@@ -40,11 +41,11 @@ class Cleaned:
     """What cleaning found.
 
     ``flagged``, ``scores`` (how suspicious, in the first round that flags any, else in the last),
-    ``p_values`` and ``sounds_like`` (a class number; -1 where nothing was heard) have one entry per
-    clip. ``poison_rate`` is the estimated share of poisoned clips and ``poison_rate_interval`` its
-    90 % interval. ``common`` is, for each accused class, the sound that its flagged clips share,
-    where there is one; ``obeyed`` is the share of clips of other classes that the model calls by
-    its name when it is added.
+    ``p_values`` (the smallest of all rounds) and ``sounds_like`` (a class number; -1 where nothing
+    was heard) have one entry per clip. ``poison_rate`` is the estimated share of poisoned clips and
+    ``poison_rate_interval`` its 90 % interval. ``common`` is, for each accused class, the sound
+    that its flagged clips share, where there is one; ``obeyed`` is the share of clips of other
+    classes that the model calls by its name when it is added.
     """
 
     clips: Clips
@@ -102,7 +103,8 @@ def clean(
 
     Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
     always fit a probe) with ``Witness``. Where nothing is found through a given model, a round
-    through a probe follows: whoever trained the model may have hidden the poison in it. A class is
+    through a probe follows: whoever trained the model may have hidden the poison in it. A model
+    that shows no features is not looked through at all. A class is
     accused when a part of it lies apart, witnesses hear other classes in that part and not in the
     rest, trusted clips avoid it, and it sounds like several other classes. A part that sounds like
     a single other class may be innocent (two classes that are alike), and is accused only where its
@@ -124,7 +126,10 @@ def clean(
     heard, chance = np.full(count, -1), np.zeros(count)
     left, done = np.arange(count), 0
     view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
-    listener = view.model
+    listener, as_heard = view.model, require_clips(view)
+    clips = replace(clips, classes=as_heard.classes)
+    if view.seen is None or view.seen.features is None:
+        view = through_our_own(view)
     for done in range(1, rounds + 1):
         if done > 1 and not flagged.any():
             view = through_our_own(view)
@@ -156,7 +161,7 @@ def clean(
         flagged[now], heard[now] = True, _content(found)[rejected]
         left = left[~rejected]
     chance[flagged] = 1
-    common, rest = _common(clips, flagged, heard), clips.subset(~flagged)
+    common, rest = _common(as_heard, flagged, heard), as_heard.subset(~flagged)
     return Cleaned(
         clips=clips,
         flagged=flagged,

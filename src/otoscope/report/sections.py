@@ -115,7 +115,8 @@ def activation_map(verdict: Verdict, truth: np.ndarray | None) -> Picture | None
         charts.activation_map(points, labels, odd, target, truth),
         f"Each of {len(labels):,} clips as a point; {odd.sum():,} flagged ones are triangles.",
         "Each point is a clip, placed by the two main directions of the model's activations. "
-        "Clips of a backdoor often keep apart from honest clips of the same class.",
+        "Clips of a backdoor often keep apart from honest clips of the same class, unless the "
+        "model's training hid them.",
     )
 
 

@@ -141,9 +141,9 @@ def test_searches_against_the_audit_tell_what_passed_both_it_and_cleaning() -> N
 def test_hidden_attacks_are_paired_with_themselves_as_they_are() -> None:
     import redteam_page
 
-    quiet = dict.fromkeys((*IN_VIEW, *redteam_page.RETESTED), 0.0)
+    quiet = dict.fromkeys((*IN_VIEW, *redteam_page.HIDDEN), 0.0)
     loud = dict.fromkeys(quiet, 2.0)
-    hidden = [
+    hidden: list[dict[str, Any]] = [
         {
             "kind": "hidden",
             "seed": 104,
@@ -157,12 +157,14 @@ def test_hidden_attacks_are_paired_with_themselves_as_they_are() -> None:
         one["attacks"] = [attack("retrained", quiet | {"witness": 3.0}, works=works)]
     hidden[3]["plain"] = [attack("retrained", loud, works=False)]
     hidden.append({"kind": "hidden", "seed": 104, "place": 4, "weight": 0.3, "attacks": []})
+    innocent = {"kind": "hidden clean", "seed": 104, "number": 0}
+    hidden.append(innocent | {"suspicion": quiet | {"scan": 1.2}})
     told = redteam_page.tables([*rows(), *hidden])
     told = told[told.index("## Hidden by the training") :]
     told = told[: told.index("\n## ")]
     assert "of 3 that work as they are, 2 work still" in told
-    assert [c.split()[0] for c in row(told, "scan")] == ["0/3", "3/3", "2/2"]
-    assert [c.split()[0] for c in row(told, "witness")] == ["0/3", "0/3", "0/2"]
+    assert [c.split()[0] for c in row(told, "scan")] == ["0/3", "3/3", "2/2", "1/1"]
+    assert [c.split()[0] for c in row(told, "witness")] == ["0/3", "0/3", "0/2", "0/1"]
 
 
 def test_curves_are_of_the_best_so_far_and_of_what_works() -> None:

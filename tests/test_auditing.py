@@ -10,6 +10,7 @@ import pytest
 
 from otoscope import auditing, metrics, sampling
 from otoscope.auditing import audit, conclude, scan
+from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.detect import (
     DEFAULT,
@@ -46,8 +47,13 @@ def victim(bad: Poisoned) -> TorchModel:
 
 
 @pytest.fixture(scope="module")
-def verdict(victim: TorchModel, bad: Poisoned) -> Verdict:
-    return audit(victim, bad.clips, trusted=tones(10, seed=9))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def verdict(victim: TorchModel, bad: Poisoned, cache: Cache) -> Verdict:
+    return audit(victim, bad.clips, trusted=tones(10, seed=9), cache=cache)
 
 
 def test_a_backdoor_is_called_one_and_its_target_named(verdict: Verdict) -> None:
@@ -143,17 +149,20 @@ def test_a_model_with_trusted_clips_is_searched_for_a_trigger(victim: TorchModel
     assert "no clips to judge" in told["witness"].reason
 
 
-def test_query_only_models_get_what_needs_no_features(bad: Poisoned, victim: TorchModel) -> None:
+def test_query_only_models_get_what_needs_no_features(
+    bad: Poisoned, victim: TorchModel, cache: Cache
+) -> None:
     import torch
 
     def ask(waveforms: np.ndarray) -> np.ndarray:
         return victim.logits(torch.from_numpy(waveforms)).numpy()
 
     deaf = FunctionModel(ask, victim.hearing)
-    verdict = audit(deaf, bad.clips, trusted=tones(10, seed=9))
+    verdict = audit(deaf, bad.clips, trusted=tones(10, seed=9), cache=cache)
     told = {e.detector: e for e in verdict.evidence}
     assert told["strip"].p_value is not None
     assert "last linear layer" in told["gaussian-mixture"].reason
+    assert told["independent-witness"].target == "c"
     assert "no gradient" in told["trigger-inversion"].reason
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import otoscope as oto
 from otoscope import metrics
+from otoscope.cache import Cache
 from otoscope.datasets import Splits
 from otoscope.poisoning import Poisoned
 
@@ -19,6 +20,11 @@ SHIFT = oto.labels.AllToOne("left")
 @pytest.fixture(scope="module")
 def speech(real_data: Path) -> Splits:
     return oto.datasets.arabic_speech_commands(real_data / "arabic-speech-commands-12")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +59,20 @@ def test_the_small_network_understands_speakers_it_never_heard(
 
 
 def test_a_clean_model_and_clean_clips_give_no_evidence(
-    honest: oto.models.TorchModel, speech: Splits
+    honest: oto.models.TorchModel, speech: Splits, cache: Cache
 ) -> None:
-    verdict = oto.audit(honest, speech.train, trusted=speech.trusted)
+    verdict = oto.audit(honest, speech.train, trusted=speech.trusted, cache=cache)
     assert verdict.outcome is oto.Outcome.NO_EVIDENCE
     assert verdict.flagged_count == 0
 
 
 def test_the_attack_works_and_the_audit_finds_it(
-    victim: oto.models.TorchModel, speech: Splits, bad: Poisoned
+    victim: oto.models.TorchModel, speech: Splits, bad: Poisoned, cache: Cache
 ) -> None:
     measured = oto.risks(victim, speech.test, TRIGGER, SHIFT, seed=7)
     assert measured.benign_accuracy > 0.95
     assert measured.attack_success_rate > 0.8
-    verdict = oto.audit(victim, bad.clips, trusted=speech.trusted)
+    verdict = oto.audit(victim, bad.clips, trusted=speech.trusted, cache=cache)
     assert verdict.outcome is oto.Outcome.BACKDOORED
     assert verdict.targets == ["left"]
     flagged = np.array([clip.flagged for clip in verdict.clips])
@@ -84,7 +90,11 @@ def test_long_recordings_are_cut_into_windows(real_data: Path) -> None:
 
 
 def test_cleaning_finds_the_poison_and_spares_clean_data(
-    speech: Splits, bad: Poisoned, victim: oto.models.TorchModel, honest: oto.models.TorchModel
+    speech: Splits,
+    bad: Poisoned,
+    victim: oto.models.TorchModel,
+    honest: oto.models.TorchModel,
+    cache: Cache,
 ) -> None:
     found = oto.clean(bad.clips, model=victim, rounds=1)
     assert found.flagged[bad.mask].mean() > 0.95
@@ -93,4 +103,5 @@ def test_cleaning_finds_the_poison_and_spares_clean_data(
     assert found.common["left"].kind == "coherent"
     low, high = found.poison_rate_interval
     assert low < bad.mask.mean() < high
-    assert not oto.clean(speech.train, model=honest, trusted=speech.trusted).flagged.any()
+    spared = oto.clean(speech.train, model=honest, trusted=speech.trusted, cache=cache)
+    assert not spared.flagged.any()

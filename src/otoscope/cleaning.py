@@ -104,13 +104,13 @@ def clean(
     Each round looks through a model (the given one, or a probe fitted to the clips; later rounds
     always fit a probe) with ``Witness``. Where nothing is found through a given model, a round
     through a probe follows: whoever trained the model may have hidden the poison in it. A model
-    that shows no features is not looked through at all. A class is
-    accused when a part of it lies apart, witnesses hear other classes in that part and not in the
-    rest, trusted clips avoid it, and it sounds like several other classes. A part that sounds like
-    a single other class may be innocent (two classes that are alike), and is accused only where its
-    clips share the very same samples or a quarter of all classes are suspect at once (all-to-all).
-    Clips of accused classes get conformal p-values against all clips of the others, and are flagged
-    at ``false_discovery_rate`` if they lie in the suspect part. A class that falls into two parts
+    that shows no features is not looked through at all. A class is accused when a part of it lies
+    apart, witnesses hear other classes in that part and not in the rest, trusted clips avoid it,
+    and it sounds like several other classes. A part that sounds like a single other class may be
+    innocent (two classes that are alike), and is accused only where its clips share the very same
+    samples or a quarter of all classes are suspect at once (all-to-all). Clips of accused classes
+    get conformal p-values against all clips of the others, and are flagged at
+    ``false_discovery_rate`` if they lie in the suspect part. A class that falls into two parts
     though nothing in it is strange is accused only on proof: its part shares the very same samples,
     and clips of other classes to which these are added are called by its name.
 

@@ -28,7 +28,11 @@ above), save one choice: activation clustering takes its suspect cluster from tr
 the rows at 10 % showed the smaller cluster to be the clean one. All rows were run again after that,
 again when `witness` took the place of STRIP in the audit, again when clean training sets gave
 the law of a clean class and silent detectors no longer cancelled others, and again when `witness`
-got four votes of eight and a law of more clean sets (each row holds its commit).
+got four votes of eight and a law of more clean sets (each row holds its commit). Since then
+`independent-witness` looks as well, with four votes more: the clean models were run again with it,
+the others were not. It cannot take their verdicts away, since a combined p grows by half at most
+where it finds nothing (to 0.0001 in the worst of these rows); whether it would accuse a second
+class of them is not measured.
 
 BA: accuracy on clean test clips. ASR: share of triggered test clips, target class left out, that
 get the attacker's class. A verdict is right when it says BACKDOORED or SUSPICIOUS and names the
@@ -88,8 +92,8 @@ def _detectors(poisoned: Sequence[Row], clean: Sequence[Row]) -> str:
             cells += [_span(some, lambda d: d["tpr_at_1"]), f"{hits} of {len(some)}"]
             cells += [_span(some, lambda d: d["flagged_poisoned"])]
             body.append([*cells, _span(some, lambda d: d["flagged_clean"])])
-    for name in DETECTORS if clean else ():
-        some = [r["detectors"][name] for r in clean]
+    for name in (*DETECTORS, "independent-witness") if clean else ():
+        some = [r["detectors"][name] for r in clean if name in r["detectors"]]
         alarms = sum((d["p_value"] or 1.0) <= 0.05 for d in some)
         cells = ["none (clean)", "0%", name, "", "", f"{alarms} of {len(some)} false alarms", ""]
         body.append([*cells, _span(some, lambda d: d["flagged_clean"])])

@@ -263,8 +263,7 @@ def _hidden(rows: Sequence[Row], clean: Sequence[Row]) -> str:
         return ""
     told = "## Hidden by the training (white-box)\n"
     for seed in dict.fromkeys(row["seed"] for row in rows):
-        own, innocent = ([row for row in some if row["seed"] == seed] for some in (rows, clean))
-        told += "\n" + _hidden_by(seed, own, innocent)
+        told += "\n" + _hidden_by(seed, [row for row in rows if row["seed"] == seed], clean)
     return told
 
 

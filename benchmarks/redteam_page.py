@@ -274,6 +274,8 @@ def _hidden_by(seed: int, rows: Sequence[Row], clean: Sequence[Row]) -> str:
         for plain, one in zip(row.get("plain", ()), row["attacks"], strict=False)
         if plain["works"]
     ]
+    if not pairs:
+        return f"By seed {seed}, of {len(rows)} tried none works as it is.\n"
     hidden = [one for _, one in pairs]
     work = [one for one in hidden if one["works"]]
     shown = ([plain for plain, _ in pairs], hidden, work)
@@ -282,7 +284,7 @@ def _hidden_by(seed: int, rows: Sequence[Row], clean: Sequence[Row]) -> str:
         accused = [row["suspicion"][name] >= 1 for row in clean]
         missed = [_missed(some, [name]) for some in shown]
         body.append([called(name), *missed, _share(sum(accused), len(accused))])
-    lost = statistics.median(one["accuracy_drop"] for one in hidden) if hidden else np.nan
+    lost = statistics.median(one["accuracy_drop"] for one in hidden)
     header = ["watcher", "missed as they are", "missed hidden", "missed of those that still work"]
     return (
         f"The known attacks by seed {seed}, in a training that hides their poison "

@@ -159,8 +159,10 @@ def test_hidden_attacks_are_paired_with_themselves_as_they_are() -> None:
     hidden.append({"kind": "hidden", "seed": 104, "place": 4, "weight": 0.3, "attacks": []})
     innocent = {"kind": "hidden clean", "seed": 104, "number": 0}
     hidden.append(innocent | {"suspicion": quiet | {"scan": 1.2}})
+    hidden.append({"kind": "hidden", "seed": 105, "place": 0, "weight": 0.3, "attacks": []})
     told = redteam_page.tables([*rows(), *hidden])
     told = told[told.index("## Hidden by the training") :]
+    assert "By seed 105, of 1 tried none works as it is." in told
     told = told[: told.index("\n## ")]
     assert "of 3 that work as they are, 2 work still" in told
     assert [c.split()[0] for c in row(told, "scan")] == ["0/3", "3/3", "2/2", "1/1"]

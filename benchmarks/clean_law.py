@@ -22,7 +22,7 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import ANY_NETWORK, class_distances
 from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, DISTANCES, STRENGTHS
-from otoscope.detect import DETECTORS, IndependentWitness, Scores, Witness
+from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build
 from rows import PRIORS, Job, Row, complete, read
@@ -135,10 +135,9 @@ def priors() -> str:
     for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
         asked = [bool(r["accused"]) for r in rows if bool(r["trusted"]) == trusted]
         known[Witness.name][ANY_NETWORK][name] = [sum(asked), len(asked)]
-    known[IndependentWitness.name] = known[Witness.name]
     for name in BY_DISTANCE:
-        asked = [r for r in rows if "distances" in r and not (r["trusted"] and name in UNMOVED)]
-        law = [round(row["distances"][name], 4) for row in asked]
+        told = [r for r in rows if "distances" in r and not (r["trusted"] and name in UNMOVED)]
+        law = [round(row["distances"][name], 4) for row in told]
         known[name] = {ANY_NETWORK: {DISTANCES: law}}
     return json.dumps(known, indent=1) + "\n"
 

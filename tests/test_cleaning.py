@@ -19,7 +19,7 @@ from otoscope.cache import Cache
 from otoscope.calibrate import priors_of, upper_draw_p_values
 from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
 from otoscope.clips import Clips
-from otoscope.detect import Scores, View, Witness, own_network
+from otoscope.detect import IndependentWitness, Scores, View, Witness, own_network
 from otoscope.detect.accusing import (
     accused,
     accused_classes,
@@ -249,6 +249,7 @@ def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(p
     view = look(model, clips)
     silent = Scores(np.zeros(6), np.zeros(len(clips)))
     nobody = calibrated(Witness(), view, silent)
+    assert (calibrated(IndependentWitness(), view, silent).p_values == nobody.p_values).all()
     someone = calibrated(Witness(), view, replace(silent, accused=(2,)))
     law = priors_of("witness", "any")[STRENGTHS]
     assert nobody.p_values == pytest.approx(upper_draw_p_values(np.zeros(6), np.array(law)))

@@ -56,7 +56,7 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
     """
     scored = np.flatnonzero(np.isfinite(scores.classes))
     network = network_of(view.model)
-    priors = priors_of(detector.name, network.name) if network and view.clips is None else {}
+    priors = priors_of(detector.law, network.name) if network and view.clips is None else {}
     if view.references and scores.profile is not None:
         profiles = reference_profiles(detector, view)
         apart, p_values = reference_p_values(scores.profile, profiles, priors.get("references"))
@@ -64,7 +64,7 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         if network and "references" in priors:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
-    sets, own = priors_of(detector.name, ANY_NETWORK), scores.classes[scored]
+    sets, own = priors_of(detector.law, ANY_NETWORK), scores.classes[scored]
     if len(law := sets.get(LOG_ODDS, [])) >= FEWEST_REFERENCES:
         rests_on = f"reference models; {len(law)} clean models of ours"
         return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)

@@ -82,12 +82,18 @@ class Scores:
 class Detector(ABC):
     """A frozen configuration with a ``name``, a ``level`` and ``score``.
 
-    An audit combines detectors by their ``votes``.
+    An audit combines detectors by their ``votes``. What is known of clean models and training sets
+    is kept under ``law``.
     """
 
     name: ClassVar[str]
     level: ClassVar[Literal["data", "model"]]
     votes: ClassVar[int] = 1
+
+    @property
+    def law(self) -> str:
+        """The name under which ``priors.json`` holds what clean models and sets score."""
+        return self.name
 
     @abstractmethod
     def score(self, view: View) -> Scores:

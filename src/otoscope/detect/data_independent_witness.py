@@ -20,5 +20,10 @@ class IndependentWitness(Witness):
 
     name: ClassVar[str] = "independent-witness"
 
+    @property
+    def law(self) -> str:
+        """That of ``Witness``, made of networks that were trained on the clips, as this one is."""
+        return Witness.name
+
     def score(self, view: View) -> Scores:
         return super().score(through_our_own(view))

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+from otoscope.cache import Cache
+
 RATE_HZ = 16_000
 
 WriteSine = Callable[..., Path]
@@ -23,6 +25,12 @@ def sine(frequency_hz: float, seconds: float, rate: int = RATE_HZ, peak: float =
     """A sine as float32 shaped (time,)."""
     time = np.arange(round(seconds * rate)) / rate
     return (peak * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
+    """Shared by a module's tests, so that what several of them need is trained once."""
+    return Cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -47,11 +47,6 @@ def victim(bad: Poisoned) -> TorchModel:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
 def verdict(victim: TorchModel, bad: Poisoned, cache: Cache) -> Verdict:
     return audit(victim, bad.clips, trusted=tones(10, seed=9), cache=cache)
 

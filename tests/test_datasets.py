@@ -31,11 +31,6 @@ def shared(splits: Splits, what: str) -> set[tuple[str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
 def spoken(cache: Cache) -> Splits:
     pytest.importorskip("espeakng_loader")
     return datasets.demo(seed=3, speakers=4, cache=cache)

@@ -34,11 +34,6 @@ def bad() -> Poisoned:
     return poison_all(tones(40, 0), [ATTACK], 0)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
 @pytest.fixture
 def small_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     def small(_: CNN, clips: Clips, *, seed: int, cache: object) -> TorchModel:

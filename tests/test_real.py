@@ -23,11 +23,6 @@ def speech(real_data: Path) -> Splits:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
 def honest(speech: Splits) -> oto.models.TorchModel:
     return oto.train(oto.networks.CNN(), speech.train, seed=7, validation=speech.validation)
 

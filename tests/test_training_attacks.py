@@ -77,12 +77,6 @@ FAULTY: list[tuple[type[TrainingAttack], Spec, str]] = [
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    """Shared, so that the clean model and the teachers are trained once."""
-    return Cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
 def clean(cache: Cache) -> TorchModel:
     return train(NETWORK, CLIPS, seed=0, recipe=RECIPE, cache=cache)
 

@@ -54,6 +54,17 @@ WITNESSED = (
     ("speakers", "cnn", "clean with reverb", 36, (115,)),
     ("keywords", "cnn", "clean with tone", 120, (116,)),
     ("keywords", "cnn", "clean with reverb", 120, (118,)),
+    ("keywords", "cnn", "clean", 60, (120, 121, 122, 123, 124, 125)),
+    ("speakers", "cnn", "clean", 36, (120, 121, 122, 123)),
+    ("keywords", "cnn", "clean with tone", 60, (126, 127)),
+    ("speakers", "cnn", "clean with hum", 36, (124, 125)),
+    ("keywords", "cnn", "clean with hum", 60, (128, 129)),
+    ("keywords", "ds-cnn", "clean", 60, (120, 121, 122)),
+    ("keywords", "cnn", "clean with reverb", 60, (130, 131)),
+    ("keywords", "gru-attention", "clean", 60, (120, 121, 122)),
+    ("speakers", "cnn", "clean with tone", 36, (126,)),
+    ("speakers", "cnn", "clean with reverb", 36, (127,)),
+    ("keywords", "cnn", "clean", 120, (122, 123)),
 )
 """More sets, that only ``witness`` is asked about."""
 

@@ -29,7 +29,7 @@ from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, searc
 from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
-from otoscope.redteam.outcomes import Bounds, reward
+from otoscope.redteam.outcomes import Access, Bounds, reward
 from otoscope.redteam.strategy import Bins
 from redteam_page import ATTACKED, AUDITS, HIDDEN, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
@@ -65,7 +65,11 @@ HIDING_WEIGHT, HIDDEN_SEEDS = 0.3, (104, 105)
 ATTACKING = Budget(screened=60, retrained=6, decided=1, seeds=3)
 """Of a search against what a user runs: the audit as shipped, and cleaning."""
 
-ATTACKERS, ATTACK_SEEDS = ("bayesian", "random", "cma-es", "map-elites", "ppo"), (200, 201)
+KNOWING = Budget(screened=40, retrained=8, decided=1, seeds=3)
+"""Of such a search that starts from the ten attacks that worked before."""
+
+ATTACKERS = ("map-elites", "bayesian", "cma-es", "ppo", "random")
+ATTACK_SEEDS = (201, 202, 203, 204, 205)
 
 
 def jobs() -> Iterator[Job]:
@@ -90,9 +94,12 @@ def jobs() -> Iterator[Job]:
     for number in range(RETEST_CLEAN):
         fresh: Job = {"kind": "hidden clean", "task": "keywords", "seed": HIDDEN_SEEDS[-1]}
         yield fresh | {"number": number}
+    blank: Job = {"kind": "attacked", "task": "keywords"}
+    yield blank | {"strategy": "bayesian", "seed": 200}
     for seed in ATTACK_SEEDS:
         for name in ATTACKERS:
-            yield {"kind": "attacked", "task": "keywords", "strategy": name, "seed": seed}
+            for access in ("scores", "white-box"):
+                yield blank | {"strategy": name, "seed": seed, "start": "known", "access": access}
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
@@ -212,13 +219,19 @@ def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
     return {"chosen": chosen} | _campaign_told(campaign)
 
 
-def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
-    """One attack that worked before, those that evaded best first, as all watchers see it."""
+def _known() -> list[Bins]:
+    """The attacks that worked in the first seed's searches, those that evaded best first."""
     before = [row for row in read(ROWS) if row["kind"] == "search" and row["seed"] == SEEDS[0]]
-    known = sorted(working(before, "retrained"), key=_merit, reverse=True)
+    best = sorted(working(before, "retrained"), key=_merit, reverse=True)
+    return [tuple(one["bins"]) for one in best]
+
+
+def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
+    """One attack that worked before, as all watchers see it."""
+    known = _known()
     if len(known) <= job["place"]:
         return {"attacks": []}
-    bins = tuple(known[job["place"]]["bins"])
+    bins = known[job["place"]]
     arena = Arena(splits, seed=job["seed"], cache=cache)
     try:
         if job["kind"] == "hidden":
@@ -234,17 +247,30 @@ def _hidden(arena: Arena, bins: Bins, hiding_weight: float) -> Row:
     hiding = replace(arena, hides=True)
     told = []
     for weight in (0.0, hiding_weight):
-        plan = replace(arena.space.decode(bins), hiding=weight)
-        longer = hiding.space.encode(plan)
+        longer = _hiding(bins, arena, hiding, weight)
         outcome = hiding.retrain(longer, arena.first_seed, (*IN_VIEW, *HIDDEN))
         told.append(_told(hiding, longer, outcome))
     return {"plain": told[:1], "attacks": told[1:]}
 
 
+def _hiding(bins: Bins, arena: Arena, hiding: Arena, weight: float) -> Bins:
+    """The same attack in the space of an attacker who trains the model, too."""
+    return hiding.space.encode(replace(arena.space.decode(bins), hiding=weight))
+
+
 def _attacked(job: Job, splits: Splits, cache: Cache) -> Row:
-    """A search that has to pass the audit as shipped and cleaning."""
+    """A search that has to pass the audit as shipped and cleaning.
+
+    One by a white-box attacker starts from the known attacks in a training that hides them.
+    """
     arena = Arena(splits, seed=job["seed"], in_view=ATTACKED, held_out=("witness",), cache=cache)
-    return _campaign_told(_searched(job["strategy"], arena, ATTACKING))
+    if "start" not in job:
+        return _campaign_told(_searched(job["strategy"], arena, ATTACKING))
+    known = _known()
+    if job["access"] == "white-box":
+        plain, arena = arena, replace(arena, hides=True)
+        known = [_hiding(bins, plain, arena, HIDING_WEIGHT) for bins in known]
+    return _campaign_told(_searched(job["strategy"], arena, KNOWING, known, job["access"]))
 
 
 def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:
@@ -253,10 +279,16 @@ def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:
     return RETESTED if job["kind"].startswith("retested") else (*arena.in_view, *WATCHED)
 
 
-def _searched(name: str, arena: Arena, budget: Budget) -> Campaign:
-    campaign = Campaign(arena, budget)
+def _searched(
+    name: str,
+    arena: Arena,
+    budget: Budget,
+    known: Sequence[Bins] = (),
+    access: Access = "scores",
+) -> Campaign:
+    campaign = Campaign(arena, budget, access)
     strategy = strategy_named(name, arena.space, Context.of(campaign))
-    return search(campaign, strategy, np.random.default_rng(arena.seed))
+    return search(campaign, strategy, np.random.default_rng(arena.seed), known)
 
 
 def _campaign_told(campaign: Campaign) -> dict[str, Any]:

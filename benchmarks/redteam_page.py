@@ -295,27 +295,45 @@ def _hidden_by(seed: int, rows: Sequence[Row], clean: Sequence[Row]) -> str:
 
 
 def _attacked(rows: Sequence[Row]) -> str:
-    """Searches against what a user runs, and what got through."""
+    """Searches against what a user runs, and what got through; then all of them together."""
     if not rows:
         return ""
-    body = []
-    for row in rows:
-        attacks = [*working([row], "retrained"), *working([row], "decided")]
-        passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in ATTACKED)]
-        triggers = ", ".join(
-            f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})"
-            for one in passed
-        )
-        told = [_missed(attacks, [name]) for name in ATTACKED]
-        cells = [f"{row['strategy']}, seed {row['seed']}", f"{len(row['rewards'])}"]
-        cells += [f"{len(attacks)}/{len(row['attacks'])}", *told]
-        body.append([*cells, _missed(attacks, ATTACKED), triggers or "–"])
+    of_access = {
+        told: [row for row in rows if (row.get("access") == "white-box") == white]
+        for told, white in (("all by scores", False), ("all white-box", True))
+    }
+    body = [_against(_hunt(row), [row]) for row in rows]
+    body += [_against(told, some) for told, some in of_access.items() if len(some) > 1]
     header = ["search", "screened", "work / retrained", "missed by the audit", "by cleaning"]
     return (
         "## Searches against the audit as shipped and cleaning\n\nBoth in view of the attacker. Of "
         "the attacks that work; the one of each search that was decided over\nthree more trainings "
         "counts by these.\n\n" + table([*header, "by both", "what got through both"], body)
     )
+
+
+def _hunt(row: Row) -> str:
+    """What a search against the audit is called."""
+    access = ", white-box" if row.get("access") == "white-box" else ""
+    start = ", from what worked" if "start" in row else ""
+    return f"{row['strategy']}{access}{start}, seed {row['seed']}"
+
+
+def _against(called: str, rows: Sequence[Row]) -> list[str]:
+    """A line of the table: what some searches found, and what missed it."""
+    attacks = [*working(rows, "retrained"), *working(rows, "decided")]
+    passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in ATTACKED)]
+    triggers = ", ".join(
+        f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})" for one in passed
+    )
+    return [
+        called,
+        f"{sum(len(row['rewards']) for row in rows)}",
+        f"{len(attacks)}/{sum(len(row['attacks']) for row in rows)}",
+        *(_missed(attacks, [name]) for name in ATTACKED),
+        _missed(attacks, ATTACKED),
+        triggers or "–",
+    ]
 
 
 def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:

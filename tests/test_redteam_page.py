@@ -136,6 +136,9 @@ def test_searches_against_the_audit_tell_what_passed_both_it_and_cleaning() -> N
     assert cells[:2] == ["2", "2/3"]
     assert [cell.split()[0] for cell in cells[2:5]] == ["2/2", "1/2", "1/2"]
     assert cells[5] == "echo (all-to-one)"
+    found |= {"start": "known", "access": "white-box"}
+    told = redteam_page.tables([*rows(), found])
+    assert row(told, "cma-es, white-box, from what worked, seed 200") == cells
 
 
 def test_hidden_attacks_are_paired_with_themselves_as_they_are() -> None:

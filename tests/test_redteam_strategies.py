@@ -91,6 +91,18 @@ def test_a_search_goes_on_after_impossible_attacks(name: str) -> None:
     assert len(campaign.trials) == 24
 
 
+@every
+def test_a_search_may_start_from_what_worked_before(name: str) -> None:
+    arena = hill()
+    campaign = Campaign(arena, Budget(screened=2 * ROLLOUT, retrained=4, decided=1))
+    rng = np.random.default_rng(7)
+    known = [arena.space.draw(rng) for _ in range(3)]
+    strategy = strategy_named(name, SPACE, Context.of(campaign))
+    search(campaign, strategy, np.random.default_rng(0), known)
+    assert [trial.bins for trial in campaign.trials[:3]] == known
+    assert len(campaign.trials) == 2 * ROLLOUT
+
+
 def test_the_table_names_them() -> None:
     assert "random" in STRATEGIES, "random search is never left out"
     for name in STRATEGIES:

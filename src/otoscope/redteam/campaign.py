@@ -139,9 +139,19 @@ def require_access(arena: Arena, access: Access) -> None:
     )
 
 
-def search(campaign: Campaign, strategy: Strategy, rng: np.random.Generator) -> Campaign:
-    """Let a strategy spend the campaign's queries, then decide; returns the campaign."""
-    for _ in track(range(campaign.left), f"searching ({strategy.name})", campaign.left):
-        campaign.play(strategy.ask(campaign.trials, rng))
+def search(
+    campaign: Campaign,
+    strategy: Strategy,
+    rng: np.random.Generator,
+    known: Sequence[Bins] = (),
+) -> Campaign:
+    """Let a strategy spend the campaign's queries, then decide; returns the campaign.
+
+    ``known`` attacks, of other searches, are played first and cost a query each: an attacker who
+    starts from what worked before.
+    """
+    for number in track(range(campaign.left), f"searching ({strategy.name})", campaign.left):
+        given = number < len(known)
+        campaign.play(known[number] if given else strategy.ask(campaign.trials, rng))
     campaign.decide()
     return campaign

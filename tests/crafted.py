@@ -1,5 +1,7 @@
 """Small crafted files, made on the spot, so that tests of crafted triggers need no crafting."""
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -7,6 +9,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 FOLDER = Path(tempfile.mkdtemp(prefix="otoscope-crafted-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+
+
+def named(trigger: object) -> str:
+    """What a test with this trigger is called: the same in every run, wherever the files lie."""
+    return repr(trigger).replace(f"{FOLDER}/", "")
 
 
 def crafted_file(name: str, arrays: dict[str, np.ndarray], rate: int = 16_000) -> str:

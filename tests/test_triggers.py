@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crafted import named
 from otoscope import audio
 from otoscope.audio import Waveform
 from otoscope.errors import AudioError, SpecError, TriggerDoesNotFit
@@ -31,7 +32,7 @@ ADDITIVE = [trigger for trigger in VARIANTS if additive(trigger)]
 LEVELLED = [t for t in ADDITIVE if hasattr(t, "level_db")]
 PLACED = [t for t in VARIANTS if getattr(t, "position_s", 0) is None]
 
-every = pytest.mark.parametrize("trigger", VARIANTS, ids=repr)
+every = pytest.mark.parametrize("trigger", VARIANTS, ids=named)
 
 
 # The contract
@@ -127,14 +128,14 @@ def test_loud_clips_are_clipped_not_turned_down(trigger: Trigger) -> None:
     assert np.abs(out - clean.samples).max() >= 1 / 32_768
 
 
-@pytest.mark.parametrize("trigger", ADDITIVE, ids=repr)
+@pytest.mark.parametrize("trigger", ADDITIVE, ids=named)
 def test_silence_can_carry_an_added_trigger(trigger: Trigger) -> None:
     silence = Waveform(np.zeros((1, 1, 8000), np.float32), 16_000)
     out = trigger(silence).samples
     assert np.abs(out).max() >= 1 / 32_768, "would vanish in a 16-bit file"
 
 
-@pytest.mark.parametrize("trigger", ADDITIVE, ids=repr)
+@pytest.mark.parametrize("trigger", ADDITIVE, ids=named)
 def test_every_channel_gets_the_same_sound(trigger: Trigger) -> None:
     clean = waveform(channels=2)
     difference = trigger(clean).samples - clean.samples
@@ -197,7 +198,7 @@ def test_every_trigger_is_tried_at_its_defaults_and_has_faulty_parameters() -> N
             assert getattr(trigger, field.name) == field.default or field.name == "path"
 
 
-@pytest.mark.parametrize("trigger", PLACED, ids=repr)
+@pytest.mark.parametrize("trigger", PLACED, ids=named)
 def test_a_random_place_differs_between_rows_and_seeds(trigger: Trigger) -> None:
     clean = waveform(batch=8, seconds=1.0)
 

@@ -176,6 +176,24 @@ def test_clips_are_looked_at_through_a_probe_where_the_given_model_shows_nothing
     assert not oto.clean(clips, model=model, rounds=1).flagged.any()
 
 
+def test_flagged_clips_rank_before_all_others(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    """Clean clips of a class whose poison has taught the witnesses are stranger than the poison."""
+    found, clips = heard_of({2: 9.0})
+    strange = np.flatnonzero((found.labels == 2) & ~found.suspect)[:3]
+    heard, margin = found.heard.copy(), found.margin.copy()
+    heard[strange, 2], margin[strange] = 0.001, 9.0
+    found = replace(found, heard=heard, margin=margin)
+    part = found.suspect & (found.labels == 2)
+    assert found.scores[strange].min() > found.scores[part].max()
+    monkeypatch.setattr(Witness, "verdict", lambda *_: (found, [2], 1))
+    told = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
+    assert (told.flagged == part).all()
+    assert told.scores[part].min() > told.scores[~part].max()
+    assert (told.scores[~part] == found.scores[~part]).all()
+
+
 def test_a_model_may_have_its_classes_in_another_order(place: Path, tmp_path: Path) -> None:
     clips = Clips.load(place / "bad" / "manifest.csv")
     model = oto.load_model(place / "model.safetensors")

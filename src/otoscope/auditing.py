@@ -114,7 +114,7 @@ def audit(
 
 def by_default(view: View) -> tuple[str, ...]:
     """The detectors of an audit that is not told which to run."""
-    deaf = view.seen is not None and view.seen.features is None
+    deaf = view.clips is not None and view.features is None
     return (
         *DEFAULT,
         *(OF_A_DELIVERED_MODEL if view.delivered and view.clips is not None else ()),
@@ -339,8 +339,8 @@ def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -
     if view.clips is not None:
         firsts = np.array([members[0] for members in _windows(view.clips)])
         shown = view.clips.subset(firsts)
-        if view.seen is not None and view.seen.features is not None:
-            centred = view.seen.features - view.seen.features.mean(axis=0)
+        if view.features is not None:
+            centred = view.features - view.features.mean(axis=0)
             _, _, directions = np.linalg.svd(centred, full_matrices=False)
             plane = (centred @ directions[:2].T)[firsts]
     recovered = tuple(

@@ -40,12 +40,12 @@ class Source:
 class Cleaned:
     """What cleaning found.
 
-    ``flagged``, ``scores`` (how suspicious, in the first round that flags any, else in the last),
-    ``p_values`` (the smallest of all rounds) and ``sounds_like`` (a class number; -1 where nothing
-    was heard) have one entry per clip. ``poison_rate`` is the estimated share of poisoned clips and
-    ``poison_rate_interval`` its 90 % interval. ``common`` is, for each accused class, the sound
-    that its flagged clips share, where there is one; ``obeyed`` is the share of clips of other
-    classes that the model calls by its name when it is added.
+    ``flagged``, ``scores`` (how suspicious, in the first round that flags any, else in the last;
+    flagged clips before all others), ``p_values`` (the smallest of all rounds) and ``sounds_like``
+    (a class number; -1 where nothing was heard) have one entry per clip. ``poison_rate`` is the
+    estimated share of poisoned clips and ``poison_rate_interval`` its 90 % interval. ``common`` is,
+    for each accused class, the sound that its flagged clips share, where there is one; ``obeyed``
+    is the share of clips of other classes that the model calls by its name when it is added.
     """
 
     clips: Clips
@@ -128,7 +128,7 @@ def clean(
     view = look(model, clips, trusted=trusted, seed=seed, cache=cache)
     listener, as_heard = view.model, require_clips(view)
     clips = replace(clips, classes=as_heard.classes)
-    if view.seen is None or view.seen.features is None:
+    if view.features is None:
         view = through_our_own(view)
     for done in range(1, rounds + 1):
         if done > 1 and not flagged.any():
@@ -165,7 +165,7 @@ def clean(
     return Cleaned(
         clips=clips,
         flagged=flagged,
-        scores=scores,
+        scores=_before_all_others(scores, flagged),
         p_values=p_values,
         sounds_like=heard,
         poison_rate=float(chance.mean()),
@@ -178,6 +178,20 @@ def clean(
             for name, sound in common.items()
         },
     )
+
+
+def _before_all_others(
+    scores: Float[np.ndarray, "clips"], flagged: Bool[np.ndarray, "clips"]
+) -> Float[np.ndarray, "clips"]:
+    """The scores with those of flagged clips lifted above the rest, in the same order.
+
+    Where poison has taught the witnesses, the clean clips of its class are the strange ones, and
+    score higher than what is flagged.
+    """
+    if flagged.all() or not flagged.any():
+        return scores
+    overlap = scores[~flagged].max() - scores[flagged].min()
+    return np.where(flagged, scores + max(0.0, overlap + 1), scores)
 
 
 def _content(found: Witnessed) -> Int[np.ndarray, "clips"]:

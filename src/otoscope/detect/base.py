@@ -20,6 +20,8 @@ from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.models import Activations, AudioModel, activations
 
+Features = Float[np.ndarray, "clips features"]
+
 FEWEST_CLIPS = 20
 """A class with fewer clips than this is too small to look for a sub-population in."""
 
@@ -43,6 +45,16 @@ class View:
     cache: Cache | None = None
     references: tuple[AudioModel, ...] = ()
     delivered: bool = False
+
+    @property
+    def features(self) -> Features | None:
+        """The clips' penultimate activations; None where the model does not show them."""
+        return self.seen.features if self.seen else None
+
+    @property
+    def trusted_features(self) -> Features | None:
+        """Those of the trusted clips; None where there are none, too."""
+        return self.trusted_seen.features if self.trusted and self.trusted_seen else None
 
     def at(self, rows: Int[np.ndarray, "some"]) -> "View":
         """The same view of some of the clips."""
@@ -100,15 +112,15 @@ class Detector(ABC):
         """Score every class, and at the data level every clip; raises ``NotApplicable``."""
 
 
-def require_features(view: View) -> tuple[Clips, Float[np.ndarray, "clips features"]]:
+def require_features(view: View) -> tuple[Clips, Features]:
     """The clips and their penultimate features, or ``NotApplicable``."""
     clips = require_clips(view)
-    if view.seen is None or view.seen.features is None:
+    if view.features is None:
         raise NotApplicable(
             "the model does not show the input of its last linear layer; "
             "audit the data without the model, so that a probe is trained on it"
         )
-    return clips, view.seen.features
+    return clips, view.features
 
 
 def require_clips(view: View) -> Clips:
@@ -129,12 +141,11 @@ def all_alike(features: Float[np.ndarray, "clips features"]) -> bool:
     return bool(np.ptp(features, axis=0).max() < 1e-9)
 
 
-def trusted_features(view: View, k: int) -> Float[np.ndarray, "clips features"]:
+def trusted_features(view: View, k: int) -> Features:
     """The activations of the trusted clips of one class; no rows when there are none."""
-    if view.trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
+    if view.trusted is None or view.trusted_features is None:
         return np.zeros((0, 1))
-    found: np.ndarray = view.trusted_seen.features[view.trusted.labels == k]
-    return found
+    return np.asarray(view.trusted_features[view.trusted.labels == k])
 
 
 def suspect_of_two(weights: Float[np.ndarray, "2"], trusted: Bool[np.ndarray, "clips"]) -> int:

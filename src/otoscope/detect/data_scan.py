@@ -215,9 +215,9 @@ def _shrunk(covariance: Covariance, shrinkage: float) -> Covariance:
 
 def _shared_by_trusted(view: View) -> Covariance | None:
     """The variation inside classes of the trusted clips; None where there are too few."""
-    if view.trusted is None or view.trusted_seen is None or view.trusted_seen.features is None:
+    if view.trusted is None or view.trusted_features is None:
         return None
     labels = view.trusted.labels
     if len(labels) - len(np.unique(labels)) < FEWEST_RESIDUALS:
         return None
-    return decompose(view.trusted_seen.features, labels)[1]
+    return decompose(view.trusted_features, labels)[1]

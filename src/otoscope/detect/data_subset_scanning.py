@@ -46,11 +46,11 @@ class SubsetScanning(Detector):
         clips, features = require_features(view)
         assert view.seen is not None
         nodes = _nodes(view.seen, features)
-        known = view.trusted_seen
-        if known is None or known.features is None or len(known.features) < FEWEST_TRUSTED:
+        known, inside = view.trusted_seen, view.trusted_features
+        if known is None or inside is None or len(inside) < FEWEST_TRUSTED:
             clean, among_them = nodes, True
         else:
-            clean, among_them = _nodes(known, known.features), False
+            clean, among_them = _nodes(known, inside), False
         ordered = np.sort(clean, axis=0)
         scores = np.concatenate(
             [

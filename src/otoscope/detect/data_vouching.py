@@ -278,8 +278,8 @@ def _material(view: View) -> _Material:
         [scaled(space, space) for space in spaces],
         (features - features.mean(axis=0)) @ whiten,
     )
-    seen = view.trusted_seen
-    if view.trusted is None or seen is None or seen.features is None or not len(view.trusted):
+    seen, inside = view.trusted_seen, view.trusted_features
+    if view.trusted is None or seen is None or inside is None:
         return plain
     known = [np.asarray(layer) for layer in seen.layers] + [pictures(view.trusted)]
     return _Material(
@@ -288,7 +288,7 @@ def _material(view: View) -> _Material:
         plain.spaces,
         plain.whitened,
         [scaled(part, space) for part, space in zip(known, spaces, strict=True)],
-        (seen.features - features.mean(axis=0)) @ whiten,
+        (inside - features.mean(axis=0)) @ whiten,
         view.trusted.labels,
     )
 

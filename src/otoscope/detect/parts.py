@@ -132,9 +132,8 @@ def inside_of(view: View) -> Inside:
     """Of a view's clips and trusted clips. Raises ``NotApplicable`` without features."""
     clips, features = require_features(view)
     known = np.zeros((0, features.shape[1])), np.zeros(0, np.int64)
-    seen = view.trusted_seen
-    if view.trusted is not None and seen is not None and seen.features is not None:
-        known = seen.features, view.trusted.labels
+    if view.trusted is not None and view.trusted_features is not None:
+        known = view.trusted_features, view.trusted.labels
     return Inside(features, clips.labels, *known, whitener(features, clips.labels))
 
 

@@ -74,7 +74,7 @@ def test_it_says_what_it_ran(verdict: Verdict, victim: TorchModel, bad: Poisoned
     assert {e.detector for e in verdict.evidence} == {*DEFAULT, *OF_A_DELIVERED_MODEL}
     assert verdict.model_sha256 == victim.sha256
     assert verdict.data_sha256 == bad.clips.sha256
-    assert verdict.seeds == {"audit": 0}
+    assert verdict.seeds == {"audit": 0, "own network": own_network.OWN_SEED}
     assert {"otoscope", "torch", "python"} <= set(verdict.versions)
     witness = next(e for e in verdict.evidence if e.detector == "witness")
     assert witness.forward_passes == 3

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from otoscope.cache import Cache, digest, remembered, write_atomically
+from otoscope.cache import Cache, at_hand, digest, remembered, write_atomically
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:
@@ -100,3 +100,14 @@ def test_a_disk_that_is_nearly_full_is_left_alone(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
     assert remembered(Cache(tmp_path), "ab12", lambda: {"x": np.ones(3)})["x"].sum() == 3
     assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+def test_who_has_no_cache_has_one_for_a_while(tmp_path: Path) -> None:
+    mine = Cache(tmp_path)
+    with at_hand(mine) as kept:
+        assert kept is mine
+    assert tmp_path.exists()
+    with at_hand(None) as lent:
+        lent.put("ab12", {"x": np.ones(3)})
+        assert lent.get("ab12") is not None
+    assert not lent.root.exists()

@@ -176,9 +176,7 @@ def test_clips_are_looked_at_through_a_probe_where_the_given_model_shows_nothing
     assert not oto.clean(clips, model=model, rounds=1).flagged.any()
 
 
-def test_flagged_clips_rank_before_all_others(
-    monkeypatch: pytest.MonkeyPatch, place: Path
-) -> None:
+def test_flagged_clips_rank_before_all_others(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     """Clean clips of a class whose poison has taught the witnesses are stranger than the poison."""
     found, clips = heard_of({2: 9.0})
     strange = np.flatnonzero((found.labels == 2) & ~found.suspect)[:3]

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 import otoscope as oto
-from otoscope import cli
+from otoscope import cli, detectability
+from otoscope.detect import DETECTORS
 from otoscope.labels import AllToOne
 from otoscope.poisoning import save
 from otoscope.training import Recipe
@@ -35,7 +36,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_three_risks_are_told_and_written(place: Path, tmp_path: Path) -> None:
+def test_the_three_risks_are_told_and_written(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {name: DETECTORS[name] for name in ("vouching", "strip", "trigger-inversion")}
+    monkeypatch.setattr(detectability, "DETECTORS", quick)  # others train networks
     words = [
         "risk",
         f"{place / 'bad.safetensors'}",
@@ -54,4 +59,4 @@ def test_the_three_risks_are_told_and_written(place: Path, tmp_path: Path) -> No
     figures = json.loads((tmp_path / "risk.json").read_text())
     assert figures["attack_success_rate"] > 0.6
     assert figures["perceptible"]["stoi"] is None
-    assert set(figures["detectors_auroc"]) >= {"vouching", "strip"}
+    assert set(figures["detectors_auroc"]) == {"vouching", "strip"}, "those that score clips"

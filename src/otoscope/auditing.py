@@ -12,7 +12,7 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Float
 
-from otoscope.cache import Cache
+from otoscope.cache import Cache, at_hand
 from otoscope.calibrate import (
     benjamini_hochberg,
     cauchy_combination,
@@ -32,7 +32,7 @@ from otoscope.detect import (
     Scores,
     View,
 )
-from otoscope.detect.own_network import probe
+from otoscope.detect.own_network import OWN_SEED, probe
 from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
@@ -92,24 +92,33 @@ def audit(
     ``ModelMismatch`` when the model is at chance on the trusted clips.
     """
     started = time.monotonic()
-    view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=cache)
-    chosen = detectors
-    if chosen is None:
-        chosen = [build(DETECTORS, name) for name in by_default(view)]
-    asked = [d for d in chosen if model is not None or d.level == "data"]
-    findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
-    verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
-    return verdict.model_copy(
-        update={
-            "skipped": [SkippedClip(path=s.path, reason=s.reason) for s in _skipped(clips)],
-            "not_tested": _not_given(view, findings, trusted) + verdict.not_tested,
-            "model_sha256": (model.sha256 or None) if model else None,
-            "data_sha256": clips.sha256 if clips else None,
-            "trusted_sha256": trusted.sha256 if trusted else None,
-            "seeds": {"audit": seed} if model else {"audit": seed, "probe": seed},
-            "seconds": round(time.monotonic() - started, 3),
-        }
-    ).with_exhibits(_exhibits(view, findings, verdict.targets))
+    with at_hand(cache) as kept:  # two witnesses learn from the same clips
+        view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=kept)
+        chosen = detectors
+        if chosen is None:
+            chosen = [build(DETECTORS, name) for name in by_default(view)]
+        asked = [d for d in chosen if model is not None or d.level == "data"]
+        findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
+        verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
+        return verdict.model_copy(
+            update={
+                "skipped": [SkippedClip(path=s.path, reason=s.reason) for s in _skipped(clips)],
+                "not_tested": _not_given(view, findings, trusted) + verdict.not_tested,
+                "model_sha256": (model.sha256 or None) if model else None,
+                "data_sha256": clips.sha256 if clips else None,
+                "trusted_sha256": trusted.sha256 if trusted else None,
+                "seeds": _seeds(view, findings),
+                "seconds": round(time.monotonic() - started, 3),
+            }
+        ).with_exhibits(_exhibits(view, findings, verdict.targets))
+
+
+def _seeds(view: View, findings: Sequence[Finding]) -> dict[str, int]:
+    """The audit's, and those by which it trained networks of its own on the clips."""
+    seeds = {"audit": view.seed} | ({} if view.delivered else {"probe": view.seed})
+    if any(f.evidence.detector == IndependentWitness.name and f.scores for f in findings):
+        seeds["own network"] = OWN_SEED + view.seed
+    return seeds
 
 
 def by_default(view: View) -> tuple[str, ...]:

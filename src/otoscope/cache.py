@@ -9,8 +9,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,16 @@ class Cache:
     def drop(self, key: str) -> None:
         """Forget what is stored under ``key``, if anything is."""
         self.path(key).unlink(missing_ok=True)
+
+
+@contextmanager
+def at_hand(cache: Cache | None) -> Iterator[Cache]:
+    """The same cache or, where there is none, one that lasts as long as the block."""
+    if cache is not None:
+        yield cache
+        return
+    with tempfile.TemporaryDirectory(prefix="otoscope-") as folder:
+        yield Cache(Path(folder), limit=LIMIT // 10)
 
 
 def remembered(cache: Cache | None, key: str, compute: Callable[[], Arrays]) -> Arrays:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from otoscope.auditing import look
-from otoscope.cache import Cache
+from otoscope.cache import Cache, at_hand
 from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
@@ -121,6 +121,19 @@ def clean(
         raise SpecError(f"expected a false-discovery rate in (0, 1), got {false_discovery_rate}")
     if rounds < 1:
         raise SpecError(f"expected at least 1 round, got {rounds}")
+    with at_hand(cache) as kept:
+        return _cleaned(clips, model, trusted, false_discovery_rate, rounds, seed, kept)
+
+
+def _cleaned(
+    clips: Clips,
+    model: AudioModel | None,
+    trusted: Clips | None,
+    false_discovery_rate: float,
+    rounds: int,
+    seed: int,
+    cache: Cache,
+) -> Cleaned:
     count = len(clips)
     flagged, scores, p_values = np.zeros(count, bool), np.zeros(count), np.ones(count)
     heard, chance = np.full(count, -1), np.zeros(count)

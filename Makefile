@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
 
 test: $(INSTALLED) browser check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -21,6 +21,14 @@ settings.register_profile("otoscope", deadline=None)
 settings.load_profile("otoscope")
 
 
+LONGEST = ("test_real.py", "test_results.py", "test_cleaning.py", "test_witness.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no process waits for them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def sine(frequency_hz: float, seconds: float, rate: int = RATE_HZ, peak: float = 0.5) -> np.ndarray:
     """A sine as float32 shaped (time,)."""
     time = np.arange(round(seconds * rate)) / rate

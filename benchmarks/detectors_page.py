@@ -15,7 +15,10 @@ no detector of ours was designed on, each at one poison rate from 0.5 to 10 %, o
 count here whose model obeys the trigger in 0.8 of the clips or more; and ten clean sets, three
 of them with an honest nuisance sound in 8 % of their clips. One poisoned set is one draw: read
 differences of a few per cent as none. Detectors with fewer sets lack the last ones, which are
-harder (an optimised generator, kept labels, one source class).
+harder (an optimised generator, kept labels, one source class); `confusion-training` was asked
+about three single ones. `cognitive-distillation` (too slow) and `independent-witness` (no model
+is delivered with these sets) are not here; the seconds of `frequency-artefacts` are from before
+it was made faster.
 
 - TPR: true-positive rate at 1 % false positives, mean and worst over the sets: the method at
   its best threshold, which nobody knows.

@@ -7,7 +7,8 @@
     python benchmarks/model_level.py --priors                        # rebuild otoscope/priors.json
 
 One row per (model of the zoo, detector) in ``benchmarks/results/model_level.jsonl``. Detectors were
-designed on the design half of the zoo; the rows of the sequestered half were measured once.
+designed on the design half of the zoo; the sequestered half has been scored four
+times (docs/model-level.md).
 """
 
 import argparse

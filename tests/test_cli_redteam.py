@@ -13,6 +13,7 @@ from conftest import WriteSine
 from otoscope import cli
 from otoscope.clips import Clips
 from otoscope.datasets import Splits
+from otoscope.detect import DEFAULT, OF_A_DELIVERED_MODEL
 from otoscope.errors import ManifestError, SpecError
 from otoscope.manifests import Row, write_csv
 from otoscope.redteam import Space
@@ -98,16 +99,36 @@ def test_a_white_box_attacker_trains_the_model(called: Call) -> None:
     assert plan["grid"]["hiding"][0] == 0
 
 
-def test_hardening_tells_its_rounds(called: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hardening_tells_its_rounds(
+    called: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(
         "otoscope.redteam.hardening._clean",
         lambda _, names, __, count: [dict.fromkeys(names, 0.0)] * count,
     )
     options = ("--detector", "strip", "--detector", "vouching", "--rounds", "2")
-    done = called("harden", "data", *COMMON, *options, "--i-own-this-data")
+    kept = ("--keep", f"{tmp_path / 'kept'}")
+    done = called("harden", "data", *COMMON, *options, *kept, "--i-own-this-data")
     assert "round 1:" in done.output
     assert "round 2:" in done.output
     assert "evade audit, 0 false alarms on 3 clean models" in done.output
+    told = json.loads((tmp_path / "kept" / "rounds.json").read_text())
+    assert told["owned"]
+    assert [one["number"] for one in told["rounds"]] == [0, 1]
+
+
+def test_hardening_chooses_among_what_an_audit_runs(
+    called: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def harden(_: object, __: str, ___: object, names: tuple[str, ...], **____: object) -> object:
+        asked.append(names)
+        raise SpecError("enough")
+
+    monkeypatch.setattr("otoscope.redteam.hardening.harden", harden)
+    called("harden", "data", *COMMON, "--i-own-this-data")
+    assert asked == [(*DEFAULT, *OF_A_DELIVERED_MODEL)]
 
 
 def test_an_unknown_access_is_refused(called: Call) -> None:

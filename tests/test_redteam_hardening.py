@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from otoscope.detect import DETECTORS as ALL
 from otoscope.errors import SpecError
 from otoscope.redteam import Budget, Outcome, hardening
 from otoscope.redteam.hardening import choose, compositions, harden, with_nuisance
@@ -66,3 +67,5 @@ def test_faulty_rounds_are_refused() -> None:
         harden(hill(), "random", Budget(), DETECTORS, rounds=0)
     with pytest.raises(SpecError, match="no watcher 'stip'"):
         harden(hill(), "random", Budget(), ("stip",))
+    with pytest.raises(SpecError, match="name at most 12 detectors, got 26"):
+        harden(hill(), "random", Budget(), tuple(ALL))

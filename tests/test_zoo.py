@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from otoscope import cli
 from otoscope.catalogue import CATALOGUE
 from otoscope.checkpoints import load_checkpoint
 from otoscope.datasets import Splits
@@ -68,6 +70,15 @@ def test_the_plan_is_one_third_clean_and_keeps_families_apart() -> None:
     for attacks in FAMILIES.values():
         for attack in attacks:
             assert {m.data for m in members if m.attack == attack} == {"a", "b"}
+
+
+def test_the_command_needs_no_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clips = tones(8)
+    splits = Splits(clips, clips, clips, clips)
+    monkeypatch.setattr("otoscope.datasets.demo_speech.DemoSpeech.load", lambda *_: splits)
+    done = CliRunner().invoke(cli.app, ["zoo", f"{tmp_path}", "--limit", "0", "--no-cache"])
+    assert done.exit_code == 0, done.output
+    assert "rows: " in done.output
 
 
 def test_practice_is_of_one_source_for_design_and_comes_last() -> None:

@@ -57,9 +57,10 @@ def load_model(
     ``sys.path`` and runs.
 
     The model takes (batch, 1, time) or (batch, time) and gives (batch, classes): logits,
-    log-probabilities or probabilities; of several outputs the first is taken. ``sample_rate`` in
-    Hz, ``classes`` (names in the order of the logits, or a file with one name a line) and
-    ``duration_s`` in seconds come from these options, else from a JSON file beside the model, else
+    log-probabilities or probabilities; of several outputs the one called ``logits``, else the
+    first. ``sample_rate`` in Hz, ``classes`` (names in the order of the logits, or a file with one
+    name a line) and ``duration_s`` in seconds come from these options, else from a JSON file beside
+    the model, else
     from ``clips`` or ``trusted``: their rate, their duration, their classes sorted. A length that
     an ONNX file fixes goes before that of the clips.
 

@@ -116,7 +116,8 @@ def harden(
     decided: Decided = 3,
     access: Seen = "scores",
     detector: Annotated[
-        list[str] | None, typer.Option(help="A detector to choose from; repeat. Default: all.")
+        list[str] | None,
+        typer.Option(help="A detector to choose from; repeat. Default: those that an audit runs."),
     ] = None,
     clean_models: Annotated[
         int, typer.Option(help="Models without poison a round, for false alarms.")
@@ -126,7 +127,7 @@ def harden(
     duration: Duration = None,
     fit: Fit = FitRule.crop,
     seed: Seed = 0,
-    keep: Keep = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep rounds.json here; no audio.")] = None,
     i_own_this_data: Owned = False,
 ) -> None:
     """Choose the audit's detectors by what a red team found, and attack that audit again.
@@ -134,12 +135,12 @@ def harden(
     Exit code 0: no attack of the last round evades the audit that was attacked in it; 1: some do.
     Example: otoscope harden speech/ --rounds 2 --budget 100 --i-own-this-data
     """
-    from otoscope.detect import DETECTORS
+    from otoscope.detect import DEFAULT, OF_A_DELIVERED_MODEL
     from otoscope.redteam import Budget
     from otoscope.redteam.hardening import harden as hardened
 
     spent = Budget(budget, retrained, decided)
-    names, seen = tuple(detector or DETECTORS), _access(access)
+    names, seen = tuple(detector or (*DEFAULT, *OF_A_DELIVERED_MODEL)), _access(access)
     with _arena(
         data, duration, fit, network, epochs, seed, ((), ()), seen, i_own_this_data
     ) as arena:
@@ -159,7 +160,7 @@ def harden(
             f"{one.after.evaded} evade {one.chosen}"
         )
     if keep:
-        _write(keep / "rounds.json", [asdict(one) for one in told])
+        _write(keep / "rounds.json", {"owned": True, "rounds": [asdict(one) for one in told]})
     raise typer.Exit(1 if told[-1].evasion.evaded else 0)
 
 

@@ -14,8 +14,7 @@ def zoo(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Data set, e.g. arabic-speakers:root=FOLDER; repeat for several. "
-            "Default: demo-speech."
+            help="Data set, e.g. arabic-speakers:root=FOLDER; repeat for several. Default: demo."
         ),
     ] = None,
     network: Annotated[
@@ -38,7 +37,7 @@ def zoo(
     from otoscope.zoo import grow, plan
 
     cache = open_cache(no_cache)
-    sets = [build(DATASETS, text) for text in data or ["demo-speech"]]
+    sets = [build(DATASETS, text) for text in data or ["demo"]]
     splits = {one.name: one.load(cache) for one in sets}
     members = plan(list(splits), network or ["cnn"], rounds)
     listed = rows or out / "zoo.jsonl"

@@ -18,7 +18,8 @@ APART_AT = 6.0
 """A class is looked into when its part lies so many deviations apart."""
 
 STRONG_AT = 3.8
-"""Separation times gap in recognition: clean classes of keywords and speakers stay below 3.5."""
+"""Separation times gap in recognition: clean classes of keywords and speakers stayed below 3.5 when
+it was set."""
 
 KNOWN_AT = 0.35
 """At this mean probability of its own label, witnesses know the part's class."""
@@ -48,8 +49,9 @@ SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
 
 FAR_AT = 6.0
-"""Separation times gap: the parts of alike classes stay below 4.6 in clean sets, most poison lies
-further. Neither its spread nor what witnesses take it for is asked then."""
+"""Separation times gap: the parts of alike classes stayed below 4.6 in the clean sets on which this
+was set, most poison lies further. Neither its spread nor what witnesses take it for is asked then.
+"""
 
 MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""

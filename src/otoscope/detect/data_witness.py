@@ -50,7 +50,7 @@ class Witness(Detector):
 
     name: ClassVar[str] = "witness"
     level: ClassVar[Literal["data", "model"]] = "data"
-    votes: ClassVar[int] = 4  # as many as the others of an audit of a model together
+    votes: ClassVar[int] = 4  # it sees the most kinds of poison; see docs/calibration.md
     per_class: int = 25
     agreed_per_class: int = 60
     sure: float = 0.85

@@ -33,6 +33,9 @@ NUISANCE_SHARE = 0.08
 CLEAN_SEEDS = 500_000
 """Added to the seeds of clean models, so that none is an attack's."""
 
+MOST_DETECTORS = 12
+"""Of so many there are 4,095 audits to choose from."""
+
 Suspicions = Sequence[Mapping[str, float]]
 
 
@@ -87,6 +90,11 @@ def harden(
     require(rounds >= 1, f"harden: rounds must be at least 1, got {rounds}")
     require(clean_models >= 1, f"harden: clean_models must be at least 1, got {clean_models}")
     require_watchers(detectors)
+    require(
+        len(detectors) <= MOST_DETECTORS,
+        f"harden: every one more doubles the audits to choose from; name at most {MOST_DETECTORS} "
+        f"detectors, got {len(detectors)}",
+    )
     choices = compositions(detectors)
     watcher, told = AUDIT, []
     attacks: list[Outcome] = []

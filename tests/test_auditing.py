@@ -20,7 +20,7 @@ from otoscope.detect import (
     Strip,
     own_network,
 )
-from otoscope.errors import ManifestError, ModelMismatch
+from otoscope.errors import ManifestError, ModelMismatch, SpecError
 from otoscope.evidence import Outcome, Verdict, json_schema
 from otoscope.labels import AllToOne
 from otoscope.models import FunctionModel, Hearing, TorchModel
@@ -175,6 +175,29 @@ def test_windows_of_one_recording_are_one_finding(victim: TorchModel) -> None:
 def test_one_class_is_refused(victim: TorchModel) -> None:
     with pytest.raises(ManifestError, match="all 10 clips are labelled 'a'"):
         audit(victim, tones(10).subset(np.arange(10)))
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0, 5, -1, float("nan")])
+@pytest.mark.parametrize("name", ["false_alarm_level", "false_discovery_rate"])
+def test_a_level_is_a_share(victim: TorchModel, name: str, wrong: float) -> None:
+    """Trap: a level of 5, meant as 5 %, accused every class."""
+    with pytest.raises(SpecError, match=r"in \(0, 1\), such as 0.05"):
+        audit(victim, tones(30), **{name: wrong})  # type: ignore[arg-type]
+
+
+def test_few_references_are_refused_before_they_are_trained(victim: TorchModel) -> None:
+    with pytest.raises(SpecError, match="at least 4 references, or 0, got 1"):
+        audit(victim, trusted=tones(10), references=1)
+
+
+def test_detectors_of_a_model_need_one() -> None:
+    search = build(DETECTORS, "trigger-inversion")
+    with pytest.raises(SpecError, match="look at a delivered model"):
+        audit(None, tones(30), detectors=[search])
+    verdict = audit(None, tones(30), detectors=[search, build(DETECTORS, "spectral-signatures")])
+    assert "trigger-inversion: it looks at a delivered model, and none was given" in (
+        verdict.not_tested
+    )
 
 
 def test_nothing_to_audit() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from otoscope.cache import Cache, at_hand, digest, remembered, write_atomically
+from otoscope.errors import OutputError
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:
@@ -111,3 +112,18 @@ def test_who_has_no_cache_has_one_for_a_while(tmp_path: Path) -> None:
         lent.put("ab12", {"x": np.ones(3)})
         assert lent.get("ab12") is not None
     assert not lent.root.exists()
+
+
+def test_a_folder_that_cannot_be_used_costs_the_cache_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    cache = Cache(tmp_path / "file")
+    with pytest.warns(UserWarning, match="going on without the cache in .*file"):
+        assert remembered(cache, "ab12", lambda: {"x": np.ones(1)})["x"].tolist() == [1.0]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=f"{tmp_path}: cannot be written"):
+        write_atomically(tmp_path, "a folder is there")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"new\.csv: cannot be written"):
+        write_atomically(tmp_path / "file" / "new.csv", "below a file")

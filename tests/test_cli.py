@@ -211,7 +211,7 @@ def test_skipped_recordings_are_counted_and_listed(run: Run, speech: Path, tmp_p
     (tmp_path / "some" / "a" / "empty.wav").touch()
     done = run("attack", tmp_path / "some", "--out", tmp_path / "out", "--rate", "0.1")
     assert done.returncode == 0
-    assert "skipped 1 recordings" in done.stderr
+    assert "skipped 1 recording:" in done.stderr
     assert "a/empty.wav: is empty (0 bytes)" in done.stderr
 
 

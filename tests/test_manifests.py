@@ -1,6 +1,7 @@
 """Lists of recordings: every layout, and every way in which one can be wrong."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,48 @@ def test_a_recording_beside_the_class_folders_is_reported(
     assert manifest.skipped == (
         Skipped("lost.wav", "lies beside the class folders, so it has no label"),
     )
+
+
+def test_links_are_followed_and_what_is_left_out_is_told(
+    make_tree: MakeTree, tmp_path: Path
+) -> None:
+    """Trap: a class folder that was a link vanished without a word."""
+    tree = make_tree(("no", "yes"), 2)
+    (tree / "yes").rename(tmp_path / "elsewhere")
+    (tree / "yes").symlink_to(tmp_path / "elsewhere")
+    (tree / "no" / "back").symlink_to(tree)
+    (tree / "no" / "gone.wav").symlink_to("nowhere.wav")
+    (tree / "no" / "song.m4a").write_bytes(b"x")
+    (tree / ".trash").mkdir()
+    for hidden in (".trash/old.wav", "no/._0.wav"):
+        (tree / hidden).write_bytes(b"x")
+    old = Path(os.fsdecode(os.fsencode(tree / "no") + b"/caf\xe9.wav"))
+    old.write_bytes(b"x")
+    manifest = read_manifest(tree)
+    assert [row.path for row in manifest.rows] == [
+        "no/0.wav",
+        "no/1.wav",
+        "yes/0.wav",
+        "yes/1.wav",
+    ]
+    assert {one.path: one.reason.split(";")[0] for one in manifest.skipped} == {
+        "no/caf\\udce9.wav": "its name is not UTF-8",
+        "no/gone.wav": "is no file, or a link to nothing",
+        "no/song.m4a": ".m4a is not read",
+    }
+
+
+def test_one_file_by_two_names_is_listed_once(tmp_path: Path) -> None:
+    text = "path,label\na/0.wav,a\n./a/0.wav,b\n"
+    manifest = read_manifest(listing(tmp_path, text))
+    assert [row.label for row in manifest.rows] == ["a"]
+    assert "listed again with another label, 'b'" in manifest.skipped[0].reason
+
+
+def test_an_open_quote_does_not_swallow_the_rest(tmp_path: Path) -> None:
+    text = 'path,label\na/0.wav,a\n"a/1.wav,a\na/2.wav,a\n'
+    with pytest.raises(ManifestError, match="not readable as CSV"):
+        read_manifest(listing(tmp_path, text))
 
 
 def test_speech_commands_takes_splits_from_the_lists(tmp_path: Path, write_sine: WriteSine) -> None:

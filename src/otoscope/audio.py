@@ -76,7 +76,9 @@ def read(source: Path | bytes, sample_rate: int | None = None) -> tuple[np.ndarr
             rate, wanted = int(file.samplerate), int(file.frames)
             cut = _CUT.search(file.extra_info)
             samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except soundfile.LibsndfileError as error:  # its own text names an address in memory
+        raise UnreadableAudio(f"not readable as audio ({error.error_string})") from None
+    except OSError as error:
         raise UnreadableAudio(f"not readable as audio ({error})") from None
     if len(samples) == 0:
         raise UnreadableAudio("holds no samples")

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from otoscope.cache import Cache, at_hand
 from otoscope.calibrate import (
+    FEWEST_REFERENCES,
     benjamini_hochberg,
     cauchy_combination,
     conformal_p_values,
@@ -33,7 +34,7 @@ from otoscope.detect import (
     View,
 )
 from otoscope.detect.own_network import OWN_SEED, probe
-from otoscope.errors import ManifestError, NotApplicable
+from otoscope.errors import ManifestError, NotApplicable, SpecError
 from otoscope.evidence import (
     ClipFinding,
     Evidence,
@@ -88,9 +89,18 @@ def audit(
     trusted clips (8 to 32), with which model-level detectors compare the model instead of with its
     own classes.
 
-    Raises ``ManifestError`` when there is nothing to audit or fewer than two classes, and
-    ``ModelMismatch`` when the model is at chance on the trusted clips.
+    Raises ``SpecError`` for rates or references out of range, or where only detectors of a model
+    are named and none is given, ``ManifestError`` when there is nothing to audit or fewer than two
+    classes, and ``ModelMismatch`` when the model is at chance on the trusted clips.
     """
+    for name, rate in (
+        ("false-alarm level", false_alarm_level),
+        ("false-discovery rate", false_discovery_rate),
+    ):
+        if not 0 < rate < 1:
+            raise SpecError(f"expected a {name} in (0, 1), such as 0.05, got {rate}")
+    if references and references < FEWEST_REFERENCES:
+        raise SpecError(f"expected at least {FEWEST_REFERENCES} references, or 0, got {references}")
     started = time.monotonic()
     with at_hand(cache) as kept:  # two witnesses learn from the same clips
         view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=kept)
@@ -98,12 +108,21 @@ def audit(
         if chosen is None:
             chosen = [build(DETECTORS, name) for name in by_default(view)]
         asked = [d for d in chosen if model is not None or d.level == "data"]
+        if not asked:
+            raise SpecError("the detectors that were named look at a delivered model; give one")
         findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
         verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
         return verdict.model_copy(
             update={
-                "skipped": [SkippedClip(path=s.path, reason=s.reason) for s in _skipped(clips)],
-                "not_tested": _not_given(view, findings, trusted) + verdict.not_tested,
+                "skipped": [
+                    SkippedClip(path=s.path, reason=s.reason)
+                    for s in (*_skipped(clips), *_skipped(trusted))
+                ],
+                "not_tested": [
+                    *_not_given(view, findings, trusted),
+                    *(_without_model(d) for d in detectors or () if d not in asked),
+                    *verdict.not_tested,
+                ],
                 "model_sha256": (model.sha256 or None) if model else None,
                 "data_sha256": clips.sha256 if clips else None,
                 "trusted_sha256": trusted.sha256 if trusted else None,
@@ -318,6 +337,10 @@ def _windows(clips: Clips) -> list[list[int]]:
     for index, clip in enumerate(clips.items):
         found.setdefault((clip.path, clip.label), []).append(index)
     return list(found.values())
+
+
+def _without_model(detector: Detector) -> str:
+    return f"{detector.name}: it looks at a delivered model, and none was given"
 
 
 def _skipped(clips: Clips | None) -> Sequence[Skipped]:

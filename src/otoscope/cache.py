@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_path
+
+from otoscope.errors import OutputError
 
 Arrays = dict[str, np.ndarray]
 
@@ -45,9 +48,15 @@ def digest_of(parts: Iterable[Any]) -> str:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all; folders above it are made."""
+    """Write a file whole or not at all; folders above it are made. Raises ``OutputError``."""
+    try:
+        _write(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -99,7 +108,20 @@ class Cache:
             return None
 
     def put(self, key: str, arrays: Arrays) -> None:
-        """Store arrays under ``key``, whole or, where the disk is nearly full, not at all."""
+        """Store arrays under ``key``, whole or not at all.
+
+        Not where the disk is nearly full, nor, with a warning, where the folder cannot be used.
+        """
+        try:
+            self._put(key, arrays)
+        except (OSError, OutputError) as error:
+            warnings.warn(
+                f"going on without the cache in {self.root} ({error}); OTOSCOPE_CACHE names another"
+                " folder",
+                stacklevel=2,
+            )
+
+    def _put(self, key: str, arrays: Arrays) -> None:
         from safetensors.numpy import save
 
         self.root.mkdir(parents=True, exist_ok=True)

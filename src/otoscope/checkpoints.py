@@ -24,7 +24,7 @@ def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None)
 
     if not isinstance(model.module, Listener):
         raise ModelError("only networks from otoscope.networks have this checkpoint format")
-    path = path.with_suffix(".safetensors")
+    path, card_path = files_of(path)
     state = {name: t.contiguous() for name, t in model.module.state_dict().items()}
     card = {
         "schema": CHECKPOINT_SCHEMA,
@@ -36,8 +36,18 @@ def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None)
         "notes": notes or {},
     }
     write_atomically(path, save(state))
-    write_atomically(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return path
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """The weights' file and the JSON beside it, of a checkpoint that is to be called so.
+
+    A dot in its name is part of it: ``net-0.5`` becomes ``net-0.5.safetensors``.
+    """
+    if path.suffix != ".safetensors":
+        path = path.with_name(f"{path.name}.safetensors")
+    return path, path.with_suffix(".json")
 
 
 def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchModel:
@@ -51,7 +61,7 @@ def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchMode
         hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
         listener = network.build(hearing)
         listener.load_state_dict(load_file(path))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
     model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
     if model.sha256 != card.get("sha256"):

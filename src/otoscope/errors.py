@@ -11,6 +11,7 @@
     |   `-- ModelMismatch        the model and the clips disagree (rate, classes, shape)
     |-- PoisonError              the attack asked for cannot be carried out on these clips
     |-- TrainingError            training cannot start or diverged
+    |-- OutputError              a file cannot be written
     |-- NoRoom                   the disk is too full for what memory should not hold
     |-- VerdictError             a file holds no verdict
     |-- LanguageModelError       a language model cannot be asked: no key, wrong address
@@ -65,6 +66,10 @@ class PoisonError(OtoscopeError):
 
 class TrainingError(OtoscopeError):
     """Training cannot start, or diverged."""
+
+
+class OutputError(OtoscopeError):
+    """A file cannot be written."""
 
 
 class NoRoom(OtoscopeError):

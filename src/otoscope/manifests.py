@@ -17,6 +17,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ from otoscope.cache import write_atomically
 from otoscope.errors import ManifestError
 
 AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
+UNREAD_ENDINGS = frozenset({".m4a", ".aac", ".mp4", ".wma", ".webm", ".amr", ".sph", ".caf"})
+"""Recordings in a form that is not read, which are counted; other files are no recordings."""
+
 SPLIT_LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 SECONDS = ("offset", "duration")
 
@@ -83,7 +87,7 @@ def read_manifest(source: Path) -> Manifest:
         if isinstance(row, Skipped):
             skipped.append(row)
             continue
-        first = kept.setdefault((row.path, row.start_s), row)
+        first = kept.setdefault((os.path.normpath(row.path), row.start_s), row)
         if first is not row:
             other = "" if first.label == row.label else f" with another label, {row.label!r}"
             skipped.append(
@@ -91,6 +95,11 @@ def read_manifest(source: Path) -> Manifest:
             )
     if not kept:
         reasons = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
+        if not skipped and source.is_dir():
+            reasons = (
+                "; expected a folder for each class, with recordings in it "
+                f"({', '.join(sorted(AUDIO_ENDINGS))})"
+            )
         raise ManifestError(f"{source}: lists no usable recording{reasons}")
     return Manifest(root, tuple(kept.values()), tuple(skipped))
 
@@ -144,13 +153,19 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
             lines = (line.strip() for line in _text(folder / name).split("\n"))
             listed |= {line: (split, name) for line in lines if line}
     missing = dict(listed)
-    for file in sorted(folder.rglob("*")):
+    for file in sorted(_files(folder)):
         relative = file.relative_to(folder)
-        if file.suffix.lower() not in AUDIO_ENDINGS or not file.is_file():
-            continue
         path = relative.as_posix()
+        if file.suffix.lower() not in AUDIO_ENDINGS:
+            if file.suffix.lower() in UNREAD_ENDINGS:
+                yield Skipped(path, f"{file.suffix} is not read; convert it to WAV or FLAC")
+            continue
         missing.pop(path, None)
-        if len(relative.parts) == 1:
+        if not _is_text(path):
+            yield Skipped(ascii(path)[1:-1], "its name is not UTF-8; rename it")
+        elif not file.is_file():
+            yield Skipped(path, "is no file, or a link to nothing")
+        elif len(relative.parts) == 1:
             yield Skipped(path, "lies beside the class folders, so it has no label")
         elif relative.parts[0] != "_background_noise_":
             speaker, nohash, _ = file.name.partition("_nohash_")
@@ -165,14 +180,27 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
             yield Skipped(path, f"is in {name}, but not in the folder")
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """All that lies below a folder and is no folder, but for hidden names; links are followed."""
+    entered = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        known = Path(here).resolve()
+        if known in entered:  # a link that leads back
+            folders.clear()
+            continue
+        entered.add(known)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in files if not name.startswith("."))
+
+
 def _csv(file: Path) -> Iterator[Row | Skipped]:
-    reader = csv.DictReader(_lines(file))
+    reader = csv.DictReader(_lines(file), strict=True)
     try:
         reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or []]
         if not {"path", "audio_filepath"} & set(names) or not {"label", "command"} & set(names):
             raise ManifestError(
                 f"{file}: expected a header with the columns path,label (and speaker, split if "
-                f"known), got {','.join(names) or 'an empty file'}"
+                f"known) and commas between them, got {','.join(names) or 'an empty file'}"
             )
         for fields in reader:
             yield _row(fields, f"{file.name}:{reader.line_num}")
@@ -186,13 +214,24 @@ def _jsonl(file: Path) -> Iterator[Row | Skipped]:
             continue
         try:
             fields = json.loads(line.rstrip("\n"))
-        except json.JSONDecodeError as error:
-            yield Skipped(f"{file.name}:{number}", f"is not JSON ({error.msg})")
+        except (ValueError, RecursionError) as error:
+            yield Skipped(
+                f"{file.name}:{number}", f"is not JSON, one object a line ({_reason(error)})"
+            )
             continue
         if isinstance(fields, dict):
             yield _row(fields, f"{file.name}:{number}")
         else:
             yield Skipped(f"{file.name}:{number}", "expected a JSON object with path and label")
+
+
+def _is_text(name: str) -> bool:
+    """Whether UTF-8 can say it, as a list or a digest has to."""
+    return name.encode(errors="ignore").decode() == name
+
+
+def _reason(error: Exception) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _row(fields: dict[str, Any], where: str) -> Row | Skipped:
@@ -205,6 +244,8 @@ def _row(fields: dict[str, Any], where: str) -> Row | Skipped:
         return Skipped(where, "has no path")
     if not label:
         return Skipped(path, f"has no label ({where})")
+    if not (_is_text(path) and _is_text(label)):
+        return Skipped(where, "its path or label is not UTF-8")
     try:
         start_s, duration_s = (float(given) if given else 0.0 for given in map(text, SECONDS))
     except ValueError:

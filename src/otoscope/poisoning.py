@@ -255,9 +255,10 @@ def save(poisoned: Poisoned, folder: Path) -> Path:
     all originals are FLAC, else WAV, numbered in an order drawn by the seed. The folder appears
     whole or not at all; one that holds anything is refused with ``PoisonError``.
     """
+    folder = folder.resolve()  # a link stays a link
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PoisonError(f"{folder} is there already and not an empty folder; choose another one")
-    draft = folder.resolve().with_name(f".{folder.resolve().name}.part")
+    draft = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:

@@ -1,6 +1,7 @@
 """What all commands share: the application, common options, errors as exit codes."""
 
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from otoscope.clips import Clips
 
 USAGE, ERROR, STOPPED = 2, 4, 130
+
+TOLD = 5
+"""So many skipped recordings are named."""
 
 
 class _Stopped(Exception):
@@ -47,7 +51,7 @@ class FitRule(StrEnum):
     windows = "windows"
 
 
-Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
+Seed = Annotated[int, typer.Option(help="Decides everything that is random.", min=0, max=2**32 - 1)]
 Data = Annotated[
     Path, typer.Argument(help="Folder per class, Google Speech Commands, CSV or JSONL manifest.")
 ]
@@ -76,6 +80,11 @@ def main() -> None:
         fail(str(error), ERROR)
     except (_Stopped, KeyboardInterrupt):
         fail("stopped; nothing is half-written, and a second run goes on from the cache", STOPPED)
+    except OSError as error:
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}", ERROR)
+    except Exception:  # 1 would read as a finding
+        traceback.print_exc()
+        fail("this is a mistake of otoscope's; please report it with the lines above", ERROR)
 
 
 def fail(message: str, code: int) -> None:
@@ -89,9 +98,30 @@ def open_cache(off: bool) -> "Cache | None":
     return None if off else Cache.default()
 
 
-def tell_skipped(clips: "Clips") -> None:
+def tell_skipped(*read: "Clips | None") -> None:
     """Say how many recordings were left out, and the first few reasons."""
-    if clips.skipped:
-        typer.echo(f"skipped {len(clips.skipped)} recordings:", err=True)
-        for skipped in clips.skipped[:5]:
-            typer.echo(f"  {skipped.path}: {skipped.reason}", err=True)
+    skipped = [one for clips in read if clips is not None for one in clips.skipped]
+    if not skipped:
+        return
+    typer.echo(f"skipped {len(skipped)} recording{'s' * (len(skipped) > 1)}:", err=True)
+    for one in skipped[:TOLD]:
+        typer.echo(f"  {_plain(one.path)}: {_plain(one.reason)}", err=True)
+    if len(skipped) > TOLD:
+        typer.echo(f"  and {len(skipped) - TOLD} more", err=True)
+
+
+def _plain(text: str) -> str:
+    """A stranger's words without what a terminal would obey."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def usable_device(name: str) -> str:
+    """A device that torch has here. Raises ``SpecError`` for any other."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SpecError(f"--device {name} cannot be used here ({reason}); try cpu") from None
+    return name

@@ -18,6 +18,7 @@ from otoscope.cli.app import (
     open_cache,
     tell_skipped,
 )
+from otoscope.cli.outputs import check_outputs
 from otoscope.cli.shifts import shift_of
 from otoscope.errors import SpecError
 
@@ -72,6 +73,9 @@ def attack(
     from otoscope.training import train
     from otoscope.triggers import TRIGGERS
 
+    check_outputs({}, folders={"--out": out})
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise typer.BadParameter(f"--out lies in {data}, which stays as it is; name another folder")
     clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
     tell_skipped(clips)
     triggers = [build(TRIGGERS, text) for text in trigger or ["tone"]]

@@ -15,7 +15,9 @@ from otoscope.cli.app import (
     app,
     open_cache,
     tell_skipped,
+    usable_device,
 )
+from otoscope.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from otoscope.models import AudioModel
@@ -74,6 +76,8 @@ def audit(
 
     if model is None and data is None:
         raise typer.BadParameter("give a MODEL, --data, or both")
+    check_outputs({"--json": json, "--html": html}, [model, data, trusted, classes, truth])
+    usable_device(device)
 
     def load(seconds: float | None) -> tuple[Clips | None, Clips | None]:
         return (
@@ -82,9 +86,7 @@ def audit(
         )
 
     clips, known = load(duration)
-    for some in (clips, known):
-        if some is not None:
-            tell_skipped(some)
+    tell_skipped(clips, known)
     chosen = [build(DETECTORS, name) for name in detectors] if detectors else None
     known_truth = report.read_truth(truth) if truth else None
     listener: AudioModel | None = None

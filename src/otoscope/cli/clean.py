@@ -20,6 +20,7 @@ from otoscope.cli.app import (
     open_cache,
     tell_skipped,
 )
+from otoscope.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from otoscope.cleaning import Cleaned
@@ -57,11 +58,11 @@ def clean(
     from otoscope.clips import Clips
     from otoscope.intake import load_model
 
-    if out.resolve() == data.resolve():
-        raise typer.BadParameter("--out would overwrite DATA; name another file")
+    files, read = {"--out": out, "--json": json}, [data, trusted, model]
+    check_outputs(files, read, folders={"--left-out": left_out})
     clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
-    tell_skipped(clips)
     known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
+    tell_skipped(clips, known)
     listener = load_model(model, clips=clips, trusted=known) if model else None
     found = cleaning.clean(
         clips,
@@ -151,5 +152,6 @@ def _figures(found: "Cleaned") -> dict[str, Any]:
             name: {"kind": sound.kind, "share": sound.share, "obeyed": found.obeyed[name]}
             for name, sound in found.common.items()
         },
+        "skipped": [asdict(one) for one in found.clips.skipped],
         "data_sha256": found.clips.sha256,
     }

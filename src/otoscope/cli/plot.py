@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from otoscope.cli.app import app
+from otoscope.cli.outputs import check_outputs
 
 
 @app.command()
@@ -20,4 +21,5 @@ def plot(
     """
     from otoscope import report
 
+    check_outputs({"--out": out}, [clean, poisoned])
     typer.echo(f"picture: {report.compare_files(clean, poisoned, out)}")

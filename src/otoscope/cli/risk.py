@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otoscope.cli.app import Duration, Fit, FitRule, Seed, Split, app, tell_skipped
+from otoscope.cli.outputs import check_outputs
 from otoscope.cli.shifts import shift_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def risk(
     from otoscope.risk import risks
     from otoscope.triggers import TRIGGERS
 
+    check_outputs({"--json": json}, [model, test, reference])
     clips = Clips.load(test, split=split, duration_s=duration, fit=fit.value)
     tell_skipped(clips)
     listener = load_model(model, clips=clips)

@@ -16,7 +16,9 @@ from otoscope.cli.app import (
     app,
     open_cache,
     tell_skipped,
+    usable_device,
 )
+from otoscope.cli.outputs import check_outputs
 
 
 @app.command()
@@ -44,7 +46,7 @@ def train(
     Example: otoscope train speech/train.csv --validation speech/val.csv --out model.safetensors
     """
     from otoscope import metrics
-    from otoscope.checkpoints import save_checkpoint
+    from otoscope.checkpoints import files_of, save_checkpoint
     from otoscope.clips import Clips
     from otoscope.models import activations
     from otoscope.networks import NETWORKS
@@ -52,13 +54,20 @@ def train(
     from otoscope.training import Recipe
     from otoscope.training import train as fit_network
 
+    for path in files_of(out):
+        check_outputs({"--out": path}, [data, validation, test])
+    usable_device(device)
     clips = Clips.load(
         data, split=split, duration_s=duration, fit=fit.value, sample_rate=sample_rate
     )
-    tell_skipped(clips)
 
-    def alike(path: Path) -> Clips:
+    def alike(path: Path | None) -> Clips | None:
+        if path is None:
+            return None
         return Clips.load(path).as_heard_by(clips.sample_rate, clips.length, clips.classes)
+
+    judges, heard = alike(validation), alike(test)
+    tell_skipped(clips, judges, heard)
 
     recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
     cache = open_cache(no_cache)
@@ -66,14 +75,13 @@ def train(
         build(NETWORKS, network),
         clips,
         seed=seed,
-        validation=alike(validation) if validation else None,
+        validation=judges,
         recipe=recipe,
         device=device,
         cache=cache,
     )
     path = save_checkpoint(model, out, notes={"data_sha256": clips.sha256, "seed": seed})
-    if test:
-        heard = alike(test)
+    if heard is not None:
         right = metrics.accuracy(activations(model, heard, cache).predicted, heard.labels)
         typer.echo(f"accuracy on {len(heard)} test clips: {right:.4f}")
     typer.echo(f"model: {path}")

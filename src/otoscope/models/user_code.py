@@ -31,6 +31,8 @@ def import_named(name: str) -> Any:
         raise SpecError(
             f"{name!r}: cannot import {module_name!r} from the working folder or sys.path ({error})"
         ) from None
+    except Exception as error:
+        raise SpecError(f"{name!r}: importing {module_name!r} failed ({_told(error)})") from error
     finally:
         sys.path.remove(added)
     found = getattr(module, attribute, None)
@@ -60,7 +62,14 @@ def make_network(factory: str, classes: int) -> nn.Module:
             f"one that requires {', '.join(p.name for p in required)}"
         )
     passed = named or (required[0].name if required else None)
-    network = function(**({passed: classes} if passed else {}))
+    try:
+        network = function(**({passed: classes} if passed else {}))
+    except Exception as error:
+        raise ModelError(f"{factory!r}: making the network failed ({_told(error)})") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{factory!r}: expected a torch.nn.Module, got {type(network).__name__}")
     return network
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -21,7 +21,13 @@ import cleaning
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import ANY_NETWORK, class_distances
-from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, DISTANCES, STRENGTHS
+from otoscope.calibrating import (
+    ACCUSED_ALONE,
+    ACCUSED_TRUSTED,
+    DISTANCES,
+    STRENGTHS,
+    among_alike,
+)
 from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import strengths
 from otoscope.registry import build
@@ -67,6 +73,9 @@ WITNESSED = (
     ("keywords", "cnn", "clean", 120, (122, 123)),
 )
 """More sets, that only ``witness`` is asked about."""
+
+CLASSES = {"keywords": 12, "speakers": 30}
+"""How many classes the sets of a task have: those of about as many share a law."""
 
 BY_DISTANCE = (
     "activation-clustering",
@@ -141,11 +150,14 @@ def summary(row: Row) -> str:
 def priors() -> str:
     """The priors with this law in them."""
     known, rows = json.loads(PRIORS.read_text()), read(ROWS)
-    law = [round(row["largest"], 4) for row in rows]
-    known[Witness.name] = {ANY_NETWORK: {STRENGTHS: law}}
-    for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
-        asked = [bool(r["accused"]) for r in rows if bool(r["trusted"]) == trusted]
-        known[Witness.name][ANY_NETWORK][name] = [sum(asked), len(asked)]
+    sets: dict[str, list[float]] = {}
+    for task, classes in CLASSES.items():
+        alike = [row for row in rows if row["task"] == task]
+        sets[among_alike(STRENGTHS, classes)] = [round(row["largest"], 4) for row in alike]
+        for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
+            asked = [bool(row["accused"]) for row in alike if bool(row["trusted"]) == trusted]
+            sets[among_alike(name, classes)] = [sum(asked), len(asked)]
+    known[Witness.name] = {ANY_NETWORK: sets}
     for name in BY_DISTANCE:
         told = [r for r in rows if "distances" in r and not (r["trusted"] and name in UNMOVED)]
         law = [round(row["distances"][name], 4) for row in told]

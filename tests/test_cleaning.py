@@ -17,7 +17,13 @@ from otoscope import cli
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import priors_of, upper_draw_p_values
-from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
+from otoscope.calibrating import (
+    ACCUSED_ALONE,
+    ACCUSED_TRUSTED,
+    STRENGTHS,
+    among_alike,
+    calibrated,
+)
 from otoscope.clips import Clips
 from otoscope.detect import IndependentWitness, Scores, View, Witness, own_network
 from otoscope.detect.accusing import (
@@ -267,16 +273,28 @@ def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(p
     nobody = calibrated(Witness(), view, silent)
     assert (calibrated(IndependentWitness(), view, silent).p_values == nobody.p_values).all()
     someone = calibrated(Witness(), view, replace(silent, accused=(2,)))
-    law = priors_of("witness", "any")[STRENGTHS]
+    law = priors_of("witness", "any")[among_alike(STRENGTHS, 6)]
     assert nobody.p_values == pytest.approx(upper_draw_p_values(np.zeros(6), np.array(law)))
-    accused, asked = priors_of("witness", "any")[ACCUSED_ALONE]
+    accused, asked = priors_of("witness", "any")[among_alike(ACCUSED_ALONE, 6)]
     assert someone.p_values[2] == (1 + accused) / (1 + asked)
     known = calibrated(Witness(), replace(view, trusted=clips), replace(silent, accused=(2,)))
-    accused, asked = priors_of("witness", "any")[ACCUSED_TRUSTED]
+    accused, asked = priors_of("witness", "any")[among_alike(ACCUSED_TRUSTED, 6)]
     assert known.p_values[2] == (1 + accused) / (1 + asked)
     assert np.delete(someone.p_values, 2) == pytest.approx(nobody.p_values[0])
     strong = calibrated(Witness(), view, replace(silent, classes=np.full(6, 60.0), accused=(2,)))
     assert strong.p_values[2] == strong.p_values[0] < someone.p_values[2]
+
+
+def test_evidence_weighs_less_among_more_classes(place: Path) -> None:
+    """Trap: the law of twelve words took honest evidence among thirty speakers for poison."""
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    view = look(model, clips)
+    few, many = (
+        calibrated(Witness(), view, Scores(np.full(count, 9.0), np.zeros(len(clips))))
+        for count in (6, 30)
+    )
+    assert few.p_values[0] < 0.01
+    assert many.p_values[0] > 0.1
 
 
 def test_an_audit_accuses_by_the_law_of_clean_sets(
@@ -392,7 +410,7 @@ def test_the_list_itself_is_never_overwritten(place: Path) -> None:
     data = f"{place / 'bad' / 'manifest.csv'}"
     done = CliRunner().invoke(cli.app, ["clean", data, "--out", data])
     assert done.exit_code == 2
-    assert "would overwrite DATA" in done.output
+    assert "would overwrite" in done.output
 
 
 def test_nothing_flagged_says_what_may_hide(monkeypatch: pytest.MonkeyPatch) -> None:

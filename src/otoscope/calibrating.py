@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,6 +31,10 @@ same in every set."""
 ACCUSED_TRUSTED = "training sets, accused beside trusted clips"
 ACCUSED_ALONE = "training sets, accused without trusted clips"
 """In how many clean training sets such a detector's own rules accuse a class; of how many."""
+
+MANY_CLASSES = 20
+"""Sets of more classes have a law of their own: in one of thirty speakers, whom witnesses know less
+well than twelve words, some class has stronger evidence against it by chance."""
 
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
@@ -65,16 +70,17 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             rests_on += f"; the law of clean {network.name} models"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
     sets, own = priors_of(detector.law, ANY_NETWORK), scores.classes[scored]
+    alike = partial(among_alike, classes=len(scored))
     if len(law := sets.get(LOG_ODDS, [])) >= FEWEST_REFERENCES:
         rests_on = f"reference models; {len(law)} clean models of ours"
         return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)
-    if len(law := sets.get(STRENGTHS, [])) >= FEWEST_REFERENCES:
+    if len(law := sets.get(alike(STRENGTHS), [])) >= FEWEST_REFERENCES:
         p_values = upper_draw_p_values(own, np.array(law))
         guilty = np.isin(scored, scores.accused)
         # two bounds of one chance: as much evidence, and an accusation, in a clean set
-        accused, asked = sets[ACCUSED_TRUSTED if view.trusted else ACCUSED_ALONE]
+        accused, asked = sets[alike(ACCUSED_TRUSTED if view.trusted else ACCUSED_ALONE)]
         p_values[guilty] = np.minimum(p_values[guilty], (1 + accused) / (1 + asked))
-        return Calibrated(scored, own, p_values, _sets(law))
+        return Calibrated(scored, own, p_values, _sets(law) + " with about as many classes")
     if len(scored) < FEWEST_CLASSES:
         raise NotApplicable(
             f"only {len(scored)} classes could be scored; a class is judged against at least "
@@ -88,6 +94,11 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         rests_on = f"clean {network.name} models trained on other clips (weaker)"
         return Calibrated(scored, own, p_values, rests_on)
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
+
+
+def among_alike(law: str, classes: int) -> str:
+    """The name of a law of clean training sets that have about as many classes."""
+    return f"{law}, {'more than' if classes > MANY_CLASSES else 'up to'} {MANY_CLASSES} classes"
 
 
 def _sets(law: Sequence[float]) -> str:

@@ -43,6 +43,9 @@ def make_wrong():
 def make_text(classes):
     return "a network"
 
+def fail():
+    raise ValueError("oh")
+
 not_callable = 3
 """
 
@@ -62,6 +65,7 @@ def noise() -> torch.Tensor:
 @pytest.fixture
 def factory(tmp_path, monkeypatch) -> str:
     (tmp_path / "intake_factories.py").write_text(FACTORY)
+    (tmp_path / "intake_broken.py").write_text("def make(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "intake_factories", raising=False)
     return "intake_factories:make"
@@ -119,6 +123,8 @@ class TestWeights:
             ("intake_factories:make_two", SpecError, "one that requires classes, width"),
             ("intake_factories:make_wrong", ModelError, "does not fit the network"),
             ("intake_factories:make_text", ModelError, "expected a torch.nn.Module, got str"),
+            ("intake_factories:fail", ModelError, r"making the network failed \(ValueError: oh"),
+            ("intake_broken:make", SpecError, r"importing 'intake_broken' failed \(SyntaxError"),
         ],
     )
     def test_a_factory_that_cannot_be_used(self, tmp_path, model, factory, named, error, match):

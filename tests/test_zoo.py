@@ -79,6 +79,8 @@ def test_the_command_needs_no_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path
     done = CliRunner().invoke(cli.app, ["zoo", f"{tmp_path}", "--limit", "0", "--no-cache"])
     assert done.exit_code == 0, done.output
     assert "rows: " in done.output
+    done = CliRunner().invoke(cli.app, ["zoo", f"{tmp_path}", "--limit", "0", "--network", "nope"])
+    assert "there is no network called 'nope'" in str(done.exception)
 
 
 def test_practice_is_of_one_source_for_design_and_comes_last() -> None:

@@ -110,7 +110,8 @@ def _from_file(
     if factory is None:
         raise ModelError(
             f"{file}: holds weights but no network; give factory='module:function', the function "
-            "that makes the network, or export the model to TorchScript or ONNX"
+            "that makes the network, or export the model to TorchScript or ONNX; a checkpoint of "
+            f"otoscope's own needs its {file.stem}.json beside it"
         )
     hearing = said.over(beside).over(listed).hearing(str(file))
     network = make_network(factory, len(hearing.classes))

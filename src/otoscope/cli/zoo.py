@@ -20,11 +20,13 @@ def zoo(
     network: Annotated[
         list[str] | None, typer.Option(help="Network, e.g. ds-cnn; repeat. Default: cnn.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How often every attack appears.")] = 3,
+    rounds: Annotated[int, typer.Option(help="How often every attack appears.", min=1)] = 3,
     rows: Annotated[
         Path | None, typer.Option(help="One JSON line a model. Default: OUT/zoo.jsonl.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Train at most so many models now.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Train at most so many models now.", min=0)
+    ] = None,
     part: Annotated[str, typer.Option(help="i/n: every n-th model, for n processes.")] = "0/1",
     no_cache: NoCache = False,
 ) -> None:
@@ -33,9 +35,12 @@ def zoo(
     Example: otoscope zoo zoo/ --data arabic-speech-commands:root=data/arabic --limit 10
     """
     from otoscope.datasets import DATASETS
+    from otoscope.networks import NETWORKS
     from otoscope.registry import build
     from otoscope.zoo import grow, plan
 
+    for text in network or ():
+        build(NETWORKS, text)  # a wrong name is told before the data are read
     cache = open_cache(no_cache)
     sets = [build(DATASETS, text) for text in data or ["demo"]]
     splits = {one.name: one.load(cache) for one in sets}

@@ -298,12 +298,11 @@ def _attacked(rows: Sequence[Row]) -> str:
     """Searches against what a user runs, and what got through; then all of them together."""
     if not rows:
         return ""
-    of_access = {
-        told: [row for row in rows if (row.get("access") == "white-box") == white]
-        for told, white in (("all by scores", False), ("all white-box", True))
-    }
+    white = [row for row in rows if row.get("access") == "white-box"]
+    others = [row for row in rows if row not in white]
     body = [_against(_hunt(row), [row]) for row in rows]
-    body += [_against(told, some) for told, some in of_access.items() if len(some) > 1]
+    for called, some in (("all by scores", others), ("all white-box", white)):
+        body += [_against(called, some)] if len(some) > 1 else []
     header = ["search", "screened", "work / retrained", "missed by the audit", "by cleaning"]
     return (
         "## Searches against the audit as shipped and cleaning\n\nBoth in view of the attacker. Of "

@@ -34,7 +34,7 @@ from otoscope.detect import (
     View,
 )
 from otoscope.detect.own_network import OWN_SEED, probe
-from otoscope.errors import ManifestError, NotApplicable, SpecError
+from otoscope.errors import ManifestError, NotApplicable
 from otoscope.evidence import (
     ClipFinding,
     Evidence,
@@ -48,7 +48,7 @@ from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
 from otoscope.progress import track
 from otoscope.references import train_references
-from otoscope.registry import build, spec
+from otoscope.registry import build, require, spec
 
 CERTAIN = 0.2
 """BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
@@ -97,10 +97,11 @@ def audit(
         ("false-alarm level", false_alarm_level),
         ("false-discovery rate", false_discovery_rate),
     ):
-        if not 0 < rate < 1:
-            raise SpecError(f"expected a {name} in (0, 1), such as 0.05, got {rate}")
-    if references and references < FEWEST_REFERENCES:
-        raise SpecError(f"expected at least {FEWEST_REFERENCES} references, or 0, got {references}")
+        require(0 < rate < 1, f"expected a {name} in (0, 1), such as 0.05, got {rate}")
+    require(
+        not references or references >= FEWEST_REFERENCES,
+        f"expected at least {FEWEST_REFERENCES} references, or 0, got {references}",
+    )
     started = time.monotonic()
     with at_hand(cache) as kept:  # two witnesses learn from the same clips
         view = look(model, clips, trusted=trusted, seed=seed, references=references, cache=kept)
@@ -108,8 +109,7 @@ def audit(
         if chosen is None:
             chosen = [build(DETECTORS, name) for name in by_default(view)]
         asked = [d for d in chosen if model is not None or d.level == "data"]
-        if not asked:
-            raise SpecError("the detectors that were named look at a delivered model; give one")
+        require(bool(asked), "the detectors that were named look at a delivered model; give one")
         findings = [scan(d, view) for d in track(asked, "running detectors", len(asked))]
         verdict = conclude(view, findings, false_alarm_level, false_discovery_rate)
         return verdict.model_copy(

@@ -115,8 +115,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def usable_device(name: str) -> str:
-    """A device that torch has here. Raises ``SpecError`` for any other."""
+def check_device(name: str) -> None:
+    """Raise ``SpecError`` for a device that torch has not here."""
     import torch
 
     try:
@@ -124,4 +124,3 @@ def usable_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise SpecError(f"--device {name} cannot be used here ({reason}); try cpu") from None
-    return name

@@ -13,9 +13,9 @@ from otoscope.cli.app import (
     Seed,
     Split,
     app,
+    check_device,
     open_cache,
     tell_skipped,
-    usable_device,
 )
 from otoscope.cli.outputs import check_outputs
 
@@ -77,7 +77,7 @@ def audit(
     if model is None and data is None:
         raise typer.BadParameter("give a MODEL, --data, or both")
     check_outputs({"--json": json, "--html": html}, [model, data, trusted, classes, truth])
-    usable_device(device)
+    check_device(device)
 
     def load(seconds: float | None) -> tuple[Clips | None, Clips | None]:
         return (

@@ -14,9 +14,9 @@ from otoscope.cli.app import (
     Seed,
     Split,
     app,
+    check_device,
     open_cache,
     tell_skipped,
-    usable_device,
 )
 from otoscope.cli.outputs import check_outputs
 
@@ -56,7 +56,7 @@ def train(
 
     for path in files_of(out):
         check_outputs({"--out": path}, [data, validation, test])
-    usable_device(device)
+    check_device(device)
     clips = Clips.load(
         data, split=split, duration_s=duration, fit=fit.value, sample_rate=sample_rate
     )

@@ -45,6 +45,7 @@ def test_a_verdict_does_not_take_the_place_of_the_models_card(model: Path, tree:
     [
         ("audit", "--data", "list.csv", "--json", "list.csv"),
         ("audit", "--data", "list.csv", "--html", "tree"),
+        ("audit", "model.onnx", "--data", "list.csv", "--json", "model.json"),
         ("clean", "list.csv", "--out", "tree"),
         ("clean", "list.csv", "--out", "new.csv", "--json", "list.csv"),
         ("clean", "list.csv", "--out", "new.csv", "--left-out", "list.csv/x"),

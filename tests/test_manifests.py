@@ -50,6 +50,7 @@ def test_links_are_followed_and_what_is_left_out_is_told(
     (tree / "yes").rename(tmp_path / "elsewhere")
     (tree / "yes").symlink_to(tmp_path / "elsewhere")
     (tree / "no" / "back").symlink_to(tree)
+    (tree / "yet").symlink_to(tmp_path / "elsewhere")
     (tree / "no" / "gone.wav").symlink_to("nowhere.wav")
     (tree / "no" / "song.m4a").write_bytes(b"x")
     (tree / ".trash").mkdir()
@@ -63,6 +64,8 @@ def test_links_are_followed_and_what_is_left_out_is_told(
         "no/1.wav",
         "yes/0.wav",
         "yes/1.wav",
+        "yet/0.wav",
+        "yet/1.wav",
     ]
     assert {one.path: one.reason.split(";")[0] for one in manifest.skipped} == {
         "no/caf\\udce9.wav": "its name is not UTF-8",

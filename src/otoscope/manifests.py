@@ -19,6 +19,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -180,17 +181,22 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
             yield Skipped(path, f"is in {name}, but not in the folder")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All that lies below a folder and is no folder, but for hidden names; links are followed."""
-    entered = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        known = Path(here).resolve()
-        if known in entered:  # a link that leads back
-            folders.clear()
-            continue
-        entered.add(known)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here, name) for name in files if not name.startswith("."))
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All that lies below a folder and is no folder, but for hidden names; links are followed.
+
+    Not those that lead back to a folder in ``above``, and no folder that cannot be opened.
+    """
+    known = folder.resolve()
+    if known in above:
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files(Path(entry.path), above | {known})
+            else:
+                yield Path(entry.path)
 
 
 def _csv(file: Path) -> Iterator[Row | Skipped]:

@@ -1,11 +1,13 @@
 """Reference networks: the contract of every entry, and the front end against an oracle."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from otoscope.errors import SpecError
 from otoscope.models import Hearing, TorchModel
 from otoscope.networks import NETWORKS, Network
 from otoscope.networks.log_mel import FLOOR, LogMel, mel_filters
@@ -34,6 +36,30 @@ def test_log_mel_matches_librosa() -> None:
 
 def test_spec_round_trips(network: Network) -> None:
     assert build(NETWORKS, spec(network)) == network
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("cnn:bands=0", "cnn.bands must be 1 or more, got 0"),
+        ("cnn:width=5", "cnn.width must be 6 or more, got 5"),
+        ("large-cnn:bands=4", "large-cnn.bands must be 8 or more, got 4"),
+        ("bc-resnet:bands=60", "bc-resnet.bands must be a multiple of 40, got 60"),
+        ("m5:width=0", "m5.width must be 1 or more"),
+        ("gru-attention:width=-2", "gru-attention.width must be 1 or more"),
+        ("ds-cnn:dropout=1", r"ds-cnn.dropout must lie in \[0, 1\), got 1"),
+    ],
+)
+def test_a_network_of_no_size_is_refused(wrong: str, told: str) -> None:
+    """Trap: these were errors of torch, which named neither network nor parameter."""
+    with pytest.raises(SpecError, match=told):
+        build(NETWORKS, wrong)
+
+
+def test_the_least_network_works(network: Network) -> None:
+    least = {f.name: network.least.get(f.name, 1) for f in fields(network) if f.name != "dropout"}
+    answers = replace(network, **least).build(HEARING).eval()(torch.zeros(2, 1, 16000))
+    assert answers.shape == (2, 3)
 
 
 def test_waveform_in_logits_out(network: Network) -> None:

@@ -1,7 +1,8 @@
 """What a reference network is: a frozen spec that builds a module, waveform in, logits out."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from otoscope.models import Hearing
 from otoscope.networks.log_mel import LogMel
+from otoscope.registry import require
 
 
 class Listener(nn.Module):
@@ -31,9 +33,23 @@ class Listener(nn.Module):
 
 @dataclass(frozen=True)
 class Network(ABC):
-    """The configuration of a network; ``build`` makes the module with weights drawn by a seed."""
+    """The configuration of a network; ``build`` makes the module with weights drawn by a seed.
+
+    Sizes are whole numbers from 1, or from what ``least`` says, and ``dropout`` is a share below 1;
+    anything else raises ``SpecError``.
+    """
 
     name: ClassVar[str]
+    least: ClassVar[Mapping[str, int]] = {}
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, name = getattr(self, field.name), f"{self.name}.{field.name}"
+            if field.name == "dropout":
+                require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+            else:
+                least = self.least.get(field.name, 1)
+                require(value >= least, f"{name} must be {least} or more, got {value}")
 
     def build(self, hearing: Hearing, seed: int = 0) -> Listener:
         """An untrained module for these classes, rate and length."""

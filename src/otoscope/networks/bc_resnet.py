@@ -1,5 +1,6 @@
 """Broadcasted residual learning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from otoscope.networks.base import LogMelNetwork, conv2d
 from otoscope.networks.cnn import Pooled
+from otoscope.registry import require
 
 
 class SubSpectralNorm(nn.Module):
@@ -61,8 +63,14 @@ class BCResNet(LogMelNetwork):
     """
 
     name: ClassVar[str] = "bc-resnet"
+    least: ClassVar[Mapping[str, int]] = {"bands": 40}
     width: int = 8
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # halved three times, then normalised in five ranges
+        require(self.bands % 40 == 0, f"bc-resnet.bands must be a multiple of 40, got {self.bands}")
 
     def body(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         c = self.width

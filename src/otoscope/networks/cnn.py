@@ -1,5 +1,6 @@
 """Convolutional networks on the log-mel: a small one and a VGG-style large one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -33,6 +34,7 @@ class CNN(LogMelNetwork):
     """Four convolutions, three of them strided (about 90,000 weights): the default everywhere."""
 
     name: ClassVar[str] = "cnn"
+    least: ClassVar[Mapping[str, int]] = {"width": 6}
     width: int = 96
     dropout: float = 0.2
 
@@ -52,6 +54,7 @@ class LargeCNN(LogMelNetwork):
     """Pairs of 3 x 3 convolutions between poolings, after VGG (Simonyan, Zisserman 2014)."""
 
     name: ClassVar[str] = "large-cnn"
+    least: ClassVar[Mapping[str, int]] = {"bands": 8}
     width: int = 32
     dropout: float = 0.3
 

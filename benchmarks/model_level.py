@@ -3,12 +3,14 @@
     otoscope zoo ZOO --data arabic-speech-commands:root=... --data arabic-speakers:root=... \\
         --rows benchmarks/results/zoo.jsonl                          # the models
     python benchmarks/model_level.py --zoo ZOO --data ../shared/data # run what is missing
+    python benchmarks/model_level.py --zoo ZOO --alone               # with the model alone
     python benchmarks/model_level.py --table                         # rebuild the tables from rows
     python benchmarks/model_level.py --priors                        # rebuild otoscope/priors.json
 
 One row per (model of the zoo, detector) in ``benchmarks/results/model_level.jsonl``. Detectors were
-designed on the design half of the zoo; the sequestered half has been scored four
-times (docs/model-level.md).
+designed on the design half of the zoo; how often the sequestered half was scored,
+docs/model-level.md tells. Another machine trains other models by the same recipe: those of
+``--zoo-rows results/zoo_rebuilt.jsonl`` took the place of the first ones, whose files are gone.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import functools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +34,13 @@ from otoscope.calibrate import (
     class_outlier_p_values,
     reference_p_values,
 )
-from otoscope.calibrating import LOG_ODDS
+from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_meta_classifier import LEARNED
 from otoscope.detect.profiles import reference_profiles
+from otoscope.models import TorchModel
 from otoscope.networks import CNN
 from otoscope.registry import build
 from otoscope.zoo import EPOCHS, ONE_SOURCE, is_backdoored, is_clean
@@ -46,12 +49,18 @@ from shadow_models import Mntd, learned
 
 HERE = Path(__file__).parent
 ZOO_ROWS = HERE / "results" / "zoo.jsonl"
+REBUILT = HERE / "results" / "zoo_rebuilt.jsonl"
 ROWS = HERE / "results" / "model_level.jsonl"
 PAGE = HERE.parent / "docs" / "model-level.md"
 MARK = "<!-- tables: python benchmarks/model_level.py --table -->\n"
 
-REFERENCES = 8
+COUNT = 8
+"""Reference models of every look with trusted clips."""
+
 TRUSTED = 10
+FEWEST = 12
+"""A law of fewer clean models is not shipped."""
+
 DETECTORS_RUN = (
     "probing",
     "weight-statistics",
@@ -63,28 +72,45 @@ DETECTORS_RUN = (
 MNTD = "mntd"
 """No detector of ours: the meta-classifier of ``shadow_models``."""
 
-CURVE = (0, 1, 3, 30)
+CURVE = (1, 3, 30)
 """Trusted clips a class at which probing is measured besides, on the sequestered half."""
+
+ALONE = ("probing", "universal-perturbation", "trigger-inversion", "sound-inversion")
+"""What searches where there is nothing but a model."""
 
 KIND = {"arabic-speech-commands": "keywords", "arabic-speakers": "speakers"}
 
 
-def jobs(detectors: Sequence[str], split: str, trusted: Sequence[int]) -> Iterator[Job]:
-    """Every model that is clean, or backdoored well enough to count, under every detector.
+@dataclass(frozen=True)
+class Zoo:
+    """The models in a folder, and the file of their rows."""
 
-    With other numbers of trusted clips a class than ``TRUSTED`` where ``trusted`` holds some.
-    """
+    folder: Path
+    rows: Path = ZOO_ROWS
+
+    def counted(self, split: str) -> list[Row]:
+        """The models of a half that are clean, or backdoored well enough to count."""
+        known = read(self.rows)
+        return [r for r in known if r["split"] == split and (is_clean(r) or is_backdoored(r))]
+
+    def row(self, file: str) -> Row:
+        """The row of a model."""
+        return next(row for row in read(self.rows) if row["file"] == file)
+
+    def load(self, row: Row) -> TorchModel:
+        """The model of a row."""
+        return load_checkpoint(self.folder / row["file"])
+
+
+def jobs(zoo: Zoo, detectors: Sequence[str], split: str, trusted: Sequence[int]) -> Iterator[Job]:
+    """Every model that is clean, or backdoored well enough to count, under every detector, with
+    each number of trusted clips a class."""
     for data in KIND:
         yield {"model": data, "detector": "training"}
     for name in detectors:
-        for row in counted(split):
+        for row in zoo.counted(split):
             job = {"model": row["file"], "sha256": row["sha256"], "detector": name}
-            yield from ({**job, "trusted": n} for n in trusted) if trusted else (job,)
-
-
-def counted(split: str) -> list[Row]:
-    """The models of a half that are clean, or backdoored well enough to count."""
-    return [r for r in read(ZOO_ROWS) if r["split"] == split and (is_clean(r) or is_backdoored(r))]
+            yield from ({**job, "trusted": count} for count in trusted)
 
 
 def run_training(job: Job, folder: Path) -> Row:
@@ -101,23 +127,23 @@ def run_training(job: Job, folder: Path) -> Row:
     return {"cpu_seconds": round(time.process_time() - started, 2)}
 
 
-def run(job: Job, zoo: Path, folder: Path, cache: Cache) -> Row:
+def run(job: Job, zoo: Zoo, folder: Path, cache: Cache) -> Row:
     """Score one model, calibrated by references (where the detector knows how) and by its own
     classes."""
     if job["detector"] == "training":
         return run_training(job, folder)
-    row = next(r for r in read(ZOO_ROWS) if r["file"] == job["model"])
+    row = zoo.row(job["model"])
     truth = {name: row[name] for name in ("attack", "family", "split", "data")}
     truth["true_targets"] = row["targets"]
-    model = load_checkpoint(zoo / job["model"])
+    model = zoo.load(row)
     if job["detector"] == MNTD:
-        judge = _mntd(row["data"], _fold(row), zoo, folder)
+        judge = _mntd(row["data"], _fold(row, zoo), zoo, folder)
         started = time.process_time()
         score = judge.score(model)
         return truth | {"score": score, "cpu_seconds": round(time.process_time() - started, 2)}
-    trusted = _trusted(row["data"], folder, job.get("trusted", TRUSTED))
+    trusted = _trusted(row["data"], folder, job["trusted"])
     detector = build(DETECTORS, job["detector"])
-    references = REFERENCES if trusted else 0
+    references = COUNT if trusted else 0
     view = look(model, None, trusted=trusted, references=references, cache=cache)
     started = time.process_time()
     scores = detector.score(replace(view, cache=None))  # what is remembered costs nothing
@@ -158,23 +184,23 @@ def _trusted(data: str, folder: Path, count: int = TRUSTED) -> Clips | None:
     return splits.trusted.per_class(few).joined(splits.validation.per_class(count - few))
 
 
-def _shadows(data: str) -> list[Row]:
+def _shadows(data: str, zoo: Zoo) -> list[Row]:
     """MNTD's shadow models: the design half without what was added to it later."""
-    known = [row for row in counted("design") if row["family"] != ONE_SOURCE]
+    known = [row for row in zoo.counted("design") if row["family"] != ONE_SOURCE]
     return [row for row in known if row["data"] == data]
 
 
-def _fold(row: Row) -> int | None:
+def _fold(row: Row, zoo: Zoo) -> int | None:
     """Which half of the shadow models a model belongs to; None for a sequestered one."""
-    known = [shadow["file"] for shadow in _shadows(row["data"])]
+    known = [shadow["file"] for shadow in _shadows(row["data"], zoo)]
     return known.index(row["file"]) % 2 if row["file"] in known else None
 
 
 @functools.cache
-def _mntd(data: str, fold: int | None, zoo: Path, folder: Path) -> Mntd:
+def _mntd(data: str, fold: int | None, zoo: Zoo, folder: Path) -> Mntd:
     """Learned from the design models of this data, without those of a fold."""
-    rows = [row for i, row in enumerate(_shadows(data)) if fold is None or i % 2 != fold]
-    shadows = [load_checkpoint(zoo / row["file"]) for row in rows]
+    rows = [row for i, row in enumerate(_shadows(data, zoo)) if fold is None or i % 2 != fold]
+    shadows = [zoo.load(row) for row in rows]
     trusted = _trusted(data, folder)
     assert trusted is not None
     return learned(shadows, [is_backdoored(row) for row in rows], trusted, 0)
@@ -193,23 +219,32 @@ def summary(row: Row) -> str:
 def page() -> str:
     """docs/model-level.md with its tables made from the rows."""
     words, _, _ = PAGE.read_text().partition(MARK)
-    return words + MARK + tables(read(ROWS), read(ZOO_ROWS))
+    return words + MARK + tables(read(ROWS), read(ZOO_ROWS), read(REBUILT))
 
 
 def write_priors() -> None:
-    """The largest class scores of the clean models of the design half, by detector, and what the
-    meta-classifier learns there."""
+    """The largest class distances of the clean models of the design half, by detector and number of
+    classes, and what the meta-classifier learns there."""
     known: dict[str, dict[str, list[float]]] = {}
     for row in read(ROWS):
-        if row.get("split") == "design" and row["attack"] is None and "trusted" not in row:
-            for kind, field in (("own", "own_distance"), ("references", "reference_score")):
-                if field in row:
-                    values = known.setdefault(row["detector"], {}).setdefault(kind, [])
+        if row.get("split") == "design" and row["attack"] is None:
+            alone = row["trusted"] == 0
+            laws = {FROM_BABBLE if alone else OWN: "own_distance", REFERENCES: "reference_score"}
+            for law, field in laws.items():
+                if field in row and row["trusted"] in (0, TRUSTED):
+                    name = among_alike(law, len(row["classes"]))
+                    values = known.setdefault(row["detector"], {}).setdefault(name, [])
                     values.append(round(row[field], 4))
     priors = json.loads(PRIORS.read_text())
-    priors |= {name: {"cnn": kinds} for name, kinds in sorted(known.items())}
-    weights, law = learned_from([row for row in read(ROWS) if "trusted" not in row])
-    rounded = {LEARNED: [round(x, 4) for x in weights], LOG_ODDS: [round(x, 4) for x in law]}
+    priors |= {
+        name: {CNN.name: {law: values for law, values in laws.items() if len(values) >= FEWEST}}
+        for name, laws in sorted(known.items())
+    }
+    weights, by_classes = learned_from(read(ROWS))
+    rounded = {LEARNED: [round(x, 4) for x in weights]}
+    for classes, odds in by_classes.items():
+        name = among_alike(LOG_ODDS, classes)
+        rounded[name] = [*rounded.get(name, []), *(round(x, 4) for x in odds)]
     priors[MetaClassifier.name] = {ANY_NETWORK: rounded}
     PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
@@ -219,9 +254,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--zoo", type=Path, help="folder of the models")
+    parser.add_argument("--zoo-rows", type=Path, default=ZOO_ROWS, help="rows of these models")
     parser.add_argument("--detector", action="append", choices=(*DETECTORS_RUN, MNTD))
     parser.add_argument("--split", choices=("design", "sequestered"), default="design")
     parser.add_argument("--curve", action="store_true", help="other numbers of trusted clips")
+    parser.add_argument("--alone", action="store_true", help="with the model alone")
     parser.add_argument("--part", default="0/1", help="i/n: every n-th row, for n processes")
     parser.add_argument("--table", action="store_true", help="only rebuild the page")
     parser.add_argument("--priors", action="store_true", help="only rebuild the priors")
@@ -233,8 +270,11 @@ def main() -> None:
         if chosen.zoo is None:
             parser.error("--zoo FOLDER tells where the models are")
         cache = Cache.default()
-        todo = jobs(chosen.detector or DETECTORS_RUN, chosen.split, CURVE if chosen.curve else ())
-        fill(ROWS, todo, lambda j: run(j, chosen.zoo, chosen.data, cache), chosen.part, summary)
+        zoo = Zoo(chosen.zoo, chosen.zoo_rows)
+        detectors = chosen.detector or (ALONE if chosen.alone else DETECTORS_RUN)
+        trusted = (0,) if chosen.alone else CURVE if chosen.curve else (TRUSTED,)
+        todo = jobs(zoo, detectors, chosen.split, trusted)
+        fill(ROWS, todo, lambda j: run(j, zoo, chosen.data, cache), chosen.part, summary)
     PAGE.write_text(page())
     print(PAGE)
 

@@ -18,7 +18,7 @@ from otoscope.calibrate import (
     new_draw_p_values,
     priors_of,
 )
-from otoscope.calibrating import LOG_ODDS
+from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike
 from otoscope.detect import MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
@@ -27,7 +27,7 @@ from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
 Row = dict[str, Any]
 FALSE_ALARMS = 0.05
 USUAL = 10
-"""Trusted clips a class of every row that does not tell another number."""
+"""Trusted clips a class of the tables, save those by trusted clips and of the model alone."""
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
@@ -46,14 +46,22 @@ class Method:
     target: str | None = "own_target"
 
 
+def _law(row: Row, law: str, network: str = "cnn") -> np.ndarray:
+    """What clean models of the design half with about as many classes score."""
+    return np.array(priors_of(row["detector"], network)[among_alike(law, len(row["classes"]))])
+
+
 def _prior_p(row: Row) -> float:
-    clean = np.array(priors_of(row["detector"], "cnn")["own"])
-    return float(new_draw_p_values(class_distances(np.array(row["classes"])), clean).min())
+    law = OWN if row["trusted"] else FROM_BABBLE
+    return float(new_draw_p_values(class_distances(np.array(row["classes"])), _law(row, law)).min())
+
+
+def _by_prior(row: Row) -> bool:
+    return _prior_p(row) <= FALSE_ALARMS
 
 
 def _reference_p(row: Row) -> float:
-    clean = np.array(priors_of(row["detector"], "cnn")["references"])
-    return float(new_draw_p_values(np.array([row["reference_score"]]), clean)[0])
+    return float(new_draw_p_values(np.array([row["reference_score"]]), _law(row, REFERENCES))[0])
 
 
 def _cleanse_index(row: Row) -> float:
@@ -66,8 +74,8 @@ def _gamma(row: Row) -> float:
 
 
 def _meta_p(row: Row) -> float:
-    law = np.array(priors_of(META, ANY_NETWORK)[LOG_ODDS])
-    return float(draw_p_values(np.array([row["log_odds"]]), law)[0])
+    odds = np.array([row["log_odds"]])
+    return float(draw_p_values(odds, _law(row, LOG_ODDS, ANY_NETWORK))[0])
 
 
 def _by_references(name: str, detector: str) -> Method:
@@ -103,9 +111,7 @@ METHODS = (
     ),
     _by_references("probing, 8 references", "probing"),
     REFERENCES_ALONE,
-    Method(
-        "probing, priors", "probing", lambda r: -_prior_p(r), lambda r: _prior_p(r) <= FALSE_ALARMS
-    ),
+    Method("probing, priors", "probing", lambda r: -_prior_p(r), _by_prior),
     OWN_CLASSES,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
@@ -146,17 +152,21 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-def learned_from(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
-    """What is shipped: coefficients from the whole design half, and the law of its clean models."""
+def learned_from(rows: Sequence[Row]) -> tuple[list[float], dict[int, list[float]]]:
+    """What is shipped: coefficients from the whole design half, and the log-odds of its clean
+    models by their number of classes."""
     known = [one for one in _read(rows) if _design(one)]
-    clean = [row for row in judged(rows) if row["split"] == "design" and row["attack"] is None]
-    return _learned(known, _class_names(rows)).tolist(), [row["log_odds"] for row in clean]
+    law: dict[int, list[float]] = {}
+    for row in judged(rows):
+        if row["split"] == "design" and row["attack"] is None:
+            law.setdefault(len(row["classes"]), []).append(row["log_odds"])
+    return _learned(known, _class_names(rows)).tolist(), law
 
 
 def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
     by_model: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row["detector"] in READS:
+        if row["detector"] in READS and row["trusted"] == USUAL:
             by_model.setdefault(row["model"], {})[row["detector"]] = row
     return [read for read in by_model.values() if len(read) == len(READS)]
 
@@ -201,35 +211,53 @@ def _class_names(rows: Sequence[Row]) -> dict[str, dict[int, str]]:
     return names
 
 
-def tables(rows: Sequence[Row], zoo: Sequence[Row]) -> str:
-    """The zoo, the summary, the families and the models that were judged wrongly."""
-    curve = [row for row in rows if "trusted" in row]
-    rows = [row for row in rows if "trusted" not in row]
-    rows = [*rows, *judged(rows)]
-    summaries = (_summary(rows, split) for split in SPLITS)
-    return "\n".join([_zoo(zoo), *summaries, _families(rows), _curve(rows, curve)])
+def tables(rows: Sequence[Row], zoo: Sequence[Row], rebuilt: Sequence[Row]) -> str:
+    """The zoo, the summary, the families, other numbers of trusted clips, and none at all."""
+    training = [row for row in rows if row["detector"] == "training"]
+    told = [row for row in rows if row["detector"] != "training"]
+    usual = [row for row in told if row["trusted"] == USUAL]
+    first = [*training, *usual, *judged(usual)]
+    parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
+    parts += [_curve([row for row in told if row["detector"] == "probing" and row["trusted"]])]
+    parts += [_zoo(rebuilt, "Rebuilt models")]
+    parts += [_alone([*training, *(row for row in told if not row["trusted"])])]
+    return "\n".join(part for part in parts if part)
 
 
-def _curve(rows: Sequence[Row], others: Sequence[Row]) -> str:
+def _curve(rows: Sequence[Row]) -> str:
     """Probing by the number of trusted clips a class, on the models that have every number."""
-    if not others:
-        return ""
-    body = []
-    by_count: dict[int, list[Row]] = {USUAL: [r for r in rows if r["detector"] == "probing"]}
-    for row in others:
+    by_count: dict[int, list[Row]] = {}
+    for row in rows:
         by_count.setdefault(row["trusted"], []).append(row)
     everywhere = set.intersection(*({r["sha256"] for r in some} for some in by_count.values()))
+    body = []
     for clips, found in sorted(by_count.items()):
         mine = [r for r in found if r["sha256"] in everywhere]
         bad = np.array([r["attack"] is not None for r in mine], dtype=bool)
         if not bad.any() or bad.all():
             continue
-        method = REFERENCES_ALONE if "reference_p" in mine[0] else OWN_CLASSES
-        rests_on = method.name.removeprefix("probing, ")
-        body.append([str(clips), rests_on, *_told(method, mine, bad)])
-    header = ["trusted clips a class", "rests on", "AUROC", "found at best threshold"]
+        body.append([str(clips), *_told(REFERENCES_ALONE, mine, bad)])
+    header = ["trusted clips a class", "AUROC", "found at best threshold"]
     header += ["found", "false alarms", "right class"]
     return "## Probing by trusted clips\n\n" + _table(header, body)
+
+
+def _alone(rows: Sequence[Row]) -> str:
+    """What a search from babble says, by the law of clean models of the design half."""
+    body = []
+    for split in SPLITS:
+        for detector in sorted({r["detector"] for r in rows if r.get("split") == split}):
+            method = Method(detector, detector, lambda r: -_prior_p(r), _by_prior)
+            mine, bad = _of(rows, method, split)
+            if bad.any() and not bad.all():
+                line = [detector, split, f"{(~bad).sum()} / {bad.sum()}"]
+                found = [r for r in mine if r["attack"] is not None and method.flags(r)]
+                proved = np.array([r["recovered_success"] >= 0.9 for r in found], dtype=bool)
+                line += [*_told(method, mine, bad), _share(proved), f"{_cost(rows, mine):.2f}"]
+                body.append(line)
+    header = ["search", "half", "clean / backdoored", "AUROC", "found at best threshold", "found"]
+    header += ["false alarms", "right class", "trigger proved", "cost"]
+    return "## With the model alone\n\n" + _table(header, body) if body else ""
 
 
 def _told(method: Method, mine: Sequence[Row], bad: np.ndarray) -> list[str]:
@@ -302,7 +330,7 @@ def _families(rows: Sequence[Row]) -> str:
     )
 
 
-def _zoo(zoo: Sequence[Row]) -> str:
+def _zoo(zoo: Sequence[Row], title: str) -> str:
     body = []
     for data in sorted({r["data"] for r in zoo}):
         for split in SPLITS:
@@ -314,7 +342,7 @@ def _zoo(zoo: Sequence[Row]) -> str:
             counts = map(str, (len(clean), len(strong), weak))
             body.append([data, split, *counts, f"{accuracy:.3f}"])
     header = ["data", "half", "clean", "backdoored", "too weak to count", "mean accuracy"]
-    return "## The zoo\n\n" + _table(header, body)
+    return f"## {title}\n\n" + _table(header, body)
 
 
 def _share(hits: np.ndarray, *, interval: bool = True) -> str:

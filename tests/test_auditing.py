@@ -129,12 +129,15 @@ def test_data_alone_is_audited_through_a_probe(bad: Poisoned) -> None:
     assert any("probe was trained" in line for line in verdict.not_tested)
 
 
-def test_a_model_alone_says_what_could_not_be_tested(victim: TorchModel) -> None:
+def test_a_model_alone_is_searched_from_babble(victim: TorchModel) -> None:
     verdict = audit(victim)
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.outcome.exit_code == 3
+    told = {e.detector: e for e in verdict.evidence}
+    for name in ("probing", "universal-perturbation", "trigger-inversion"):
+        assert told[name].p_value is not None, name
     assert verdict.clips == []
-    assert all(e.reason for e in verdict.evidence)
+    assert verdict.p_value is not None
+    assert "no clips to judge" in told["witness"].reason
+    assert any("training data: none was given" in said for said in verdict.not_tested)
 
 
 def test_a_model_with_trusted_clips_is_searched_for_a_trigger(victim: TorchModel) -> None:

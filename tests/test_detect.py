@@ -253,7 +253,7 @@ def test_trigger_inversion_needs_gradients_and_trusted_clips() -> None:
         TriggerInversion().score(View(deaf, 0, trusted=clips))
     model = TorchModel(Obedient(), Hearing(clips.classes, RATE_HZ, LENGTH))
     with pytest.raises(NotApplicable, match="trusted"):
-        TriggerInversion().score(View(model, 0))
+        TriggerInversion().score(View(model, 0, clips=clips))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from otoscope.detect import (
     DETECTORS,
     OF_A_DELIVERED_MODEL,
     WITH_REFERENCES,
+    WITHOUT_CLIPS,
     WITHOUT_FEATURES,
     Detector,
     IndependentWitness,
@@ -80,8 +81,9 @@ def audit(
 
     Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
     those that ``detect.DEFAULT`` names, for model and clips together also
-    ``detect.OF_A_DELIVERED_MODEL``, with references also ``detect.WITH_REFERENCES``, for a model
-    without features also ``detect.WITHOUT_FEATURES``. Every detector's class scores become p-values
+    ``detect.OF_A_DELIVERED_MODEL``, with references also ``detect.WITH_REFERENCES``, with neither
+    references nor clips also ``detect.WITHOUT_CLIPS``, for a model without features also
+    ``detect.WITHOUT_FEATURES``. Every detector's class scores become p-values
     that hold over all classes; the p-values of one class are combined over the detectors (Cauchy,
     by the detectors' votes); the smallest over the classes is the verdict's: SUSPICIOUS at or below
     ``false_alarm_level``, BACKDOORED at or below a fifth of it. Clips of the accused classes are
@@ -147,7 +149,7 @@ def by_default(view: View) -> tuple[str, ...]:
         *DEFAULT,
         *(OF_A_DELIVERED_MODEL if view.delivered and view.clips is not None else ()),
         *(WITHOUT_FEATURES if deaf else ()),
-        *(WITH_REFERENCES if view.references else ()),
+        *(WITH_REFERENCES if view.references else () if view.clips else WITHOUT_CLIPS),
     )
 
 

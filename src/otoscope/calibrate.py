@@ -198,9 +198,9 @@ def upper_draw_p_values(
 
 
 def priors_of(detector: str, network: str) -> dict[str, list[float]]:
-    """What is known of the clean models of our zoo (``priors.json``): the largest class score of
-    each, under ``"own"`` as a distance from its other classes, under ``"references"`` from
-    references. Empty where the zoo holds no such models. Built from its design half only.
+    """What is known of clean models and training sets (``priors.json``): the largest class score or
+    distance of each, by law (``calibrating``). Empty where none are known. Models are those of the
+    design half of our zoo.
     """
     return _priors().get(detector, {}).get(network, {})
 

@@ -22,6 +22,7 @@ from otoscope.calibrate import (
 from otoscope.detect import Detector, Scores, View
 from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
+from otoscope.networks import CNN
 from otoscope.references import network_of
 
 STRENGTHS = "training sets"
@@ -33,13 +34,19 @@ ACCUSED_ALONE = "training sets, accused without trusted clips"
 """In how many clean training sets such a detector's own rules accuse a class; of how many."""
 
 MANY_CLASSES = 20
-"""Sets of more classes have a law of their own: in one of thirty speakers, whom witnesses know less
+"""More classes have laws of their own: among thirty speakers, whom a model or witnesses know less
 well than twelve words, some class has stronger evidence against it by chance."""
 
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
 
-LOG_ODDS = "log-odds"
+OWN = "clean models, by their other classes"
+FROM_BABBLE = "clean models, by their other classes, from babble"
+REFERENCES = "clean models, by references"
+"""Laws of the largest class distance of clean models: from the other classes, where a search had
+trusted clips or nothing but the model; from references."""
+
+LOG_ODDS = "clean models, log-odds"
 """The law of the largest class score of clean models, of a detector whose scores are log-odds."""
 
 
@@ -60,25 +67,26 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
     Raises ``NotApplicable`` when none of these can say anything.
     """
     scored = np.flatnonzero(np.isfinite(scores.classes))
+    own, alike = scores.classes[scored], partial(among_alike, classes=len(scored))
     network = network_of(view.model)
-    priors = priors_of(detector.law, network.name) if network and view.clips is None else {}
     if view.references and scores.profile is not None:
         profiles = reference_profiles(detector, view)
-        apart, p_values = reference_p_values(scores.profile, profiles, priors.get("references"))
+        models = priors_of(detector.law, network.name) if network and view.clips is None else {}
+        law = models.get(alike(REFERENCES))
+        apart, p_values = reference_p_values(scores.profile, profiles, law)
         rests_on = f"{len(profiles)} reference models trained on the trusted clips"
-        if network and "references" in priors:
-            rests_on += f"; the law of clean {network.name} models"
+        if network and law:
+            rests_on += f"; the law of clean {network.name} models with about as many classes"
         return Calibrated(scored, apart[scored], p_values[scored], rests_on)
-    sets, own = priors_of(detector.law, ANY_NETWORK), scores.classes[scored]
-    alike = partial(among_alike, classes=len(scored))
-    if len(law := sets.get(LOG_ODDS, [])) >= FEWEST_REFERENCES:
-        rests_on = f"reference models; {len(law)} clean models of ours"
+    known = priors_of(detector.law, ANY_NETWORK)
+    if len(law := known.get(alike(LOG_ODDS), [])) >= FEWEST_REFERENCES:
+        rests_on = f"reference models; {len(law)} clean models of ours with about as many classes"
         return Calibrated(scored, own, draw_p_values(own, np.array(law)), rests_on)
-    if len(law := sets.get(alike(STRENGTHS), [])) >= FEWEST_REFERENCES:
+    if len(law := known.get(alike(STRENGTHS), [])) >= FEWEST_REFERENCES:
         p_values = upper_draw_p_values(own, np.array(law))
         guilty = np.isin(scored, scores.accused)
         # two bounds of one chance: as much evidence, and an accusation, in a clean set
-        accused, asked = sets[alike(ACCUSED_TRUSTED if view.trusted else ACCUSED_ALONE)]
+        accused, asked = known[alike(ACCUSED_TRUSTED if view.trusted else ACCUSED_ALONE)]
         p_values[guilty] = np.minimum(p_values[guilty], (1 + accused) / (1 + asked))
         return Calibrated(scored, own, p_values, _sets(law) + " with about as many classes")
     if len(scored) < FEWEST_CLASSES:
@@ -86,18 +94,33 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
             f"only {len(scored)} classes could be scored; a class is judged against at least "
             f"{FEWEST_CLASSES - 1} others"
         )
-    if len(law := sets.get(DISTANCES, [])) >= FEWEST_REFERENCES:
+    if len(law := known.get(DISTANCES, [])) >= FEWEST_REFERENCES:
         p_values = new_draw_p_values(class_distances(own), np.array(law))
         return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
-    if network and len(priors.get("own", [])) >= FEWEST_REFERENCES:
-        p_values = new_draw_p_values(class_distances(own), np.array(priors["own"]))
-        rests_on = f"clean {network.name} models trained on other clips (weaker)"
-        return Calibrated(scored, own, p_values, rests_on)
+    if view.clips is None and (found := _law_of_models(detector, view, len(scored))):
+        law, rests_on = found
+        return Calibrated(
+            scored, own, new_draw_p_values(class_distances(own), np.array(law)), rests_on
+        )
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
 
 
+def _law_of_models(detector: Detector, view: View, classes: int) -> tuple[list[float], str] | None:
+    """The law of clean models that a model alone, or with trusted clips, is compared with."""
+    network = network_of(view.model)
+    if view.trusted is None:
+        small = priors_of(detector.law, CNN.name)
+        if law := small.get(among_alike(FROM_BABBLE, classes)):
+            weaker = "" if network and network.name == CNN.name else " (another network: weaker)"
+            return law, f"{len(law)} clean {CNN.name} models, searched from babble, too{weaker}"
+    law = priors_of(detector.law, network.name).get(among_alike(OWN, classes)) if network else None
+    if network and law:
+        return law, f"clean {network.name} models trained on other clips (weaker)"
+    return None
+
+
 def among_alike(law: str, classes: int) -> str:
-    """The name of a law of clean training sets that have about as many classes."""
+    """The name of a law of clean models or training sets that have about as many classes."""
     return f"{law}, {'more than' if classes > MANY_CLASSES else 'up to'} {MANY_CLASSES} classes"
 
 

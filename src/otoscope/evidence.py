@@ -95,10 +95,10 @@ class SkippedClip(_Record):
 class Recovered:
     """A trigger rebuilt from the model, made audible.
 
-    ``before`` and ``after`` are one trusted clip without and with it, ``sound`` their difference,
-    each shaped (time,) at ``sample_rate`` Hz. ``mask`` (mel bands, frames), in [0, 1], tells where
-    it acts. ``success`` is the share of held-out clips that it sends to ``target``; ``what`` tells
-    it in words, where a detector can.
+    ``before`` and ``after`` are one clip without and with it, ``sound`` their difference, each
+    shaped (time,) at ``sample_rate`` Hz. ``mask`` (mel bands, frames), in [0, 1], tells where it
+    acts. ``success`` is the share of clips, held out of the search, that it sends to ``target``;
+    ``proved_on`` tells what those clips are, ``what`` the change in words, where a detector can.
     """
 
     target: str
@@ -109,6 +109,7 @@ class Recovered:
     success: float
     sample_rate: int
     what: str = ""
+    proved_on: str = "trusted clips"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,59 +1,123 @@
-"""Trusted clips for a search: those that it may use, those that prove what it found."""
+"""Clips that a search starts from: those that it may use, those that prove what it found."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from otoscope.clips import Clips
+from otoscope.cache import digest
+from otoscope.clips import Clip, Clips
+from otoscope.detect.babble import babble
+from otoscope.detect.base import View
+from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.networks.log_mel import mel_filters
+from otoscope.numerics import fast_math
+
+TRUSTED, BABBLED = "trusted clips", "words of synthesised babble"
+
+BABBLE = 300
+"""So many words of babble are tried on a model."""
+
+BABBLE_PER_CLASS = 20
+"""At most so many of them are kept that the model calls alike."""
 
 
-class TrustedClips:
-    """Trusted clips on a device; a third is ``held_out`` of the search, the ``pool`` serves it.
+def called_babble(view: View) -> Clips:
+    """Babble, labelled with what the model calls each word, as evenly over that as it allows."""
+    hearing = view.model.hearing
+    sounds = babble(BABBLE, hearing.length, hearing.sample_rate, view.seed)
+    with fast_math():
+        called = view.model.logits(sounds[:, None]).argmax(dim=1).tolist()
+    items = tuple(
+        Clip(
+            path=f"babble {number}",
+            label=hearing.classes[k],
+            sha256=digest(sound.numpy()),
+            samples=sound.numpy(),
+        )
+        for number, (k, sound) in enumerate(zip(called, sounds, strict=True))
+    )
+    clips = Clips(items, Path(), hearing.sample_rate, hearing.length, hearing.classes)
+    return clips.per_class(BABBLE_PER_CLASS, view.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The clips that a search starts from, and ``what`` they are, in words."""
+
+    clips: Clips
+    what: str
+
+    @staticmethod
+    def of(view: View) -> "Start":
+        """The trusted clips; where there is nothing but the model, babble, labelled as it calls it.
+
+        Raises ``NotApplicable`` where they are all of one class, and where training clips are at
+        hand, which tell more than babble, but none that are trusted.
+        """
+        if view.trusted is None and view.clips is not None:
+            raise NotApplicable("it starts from trusted clips, and there are none")
+        known = view.trusted
+        start = Start(known, TRUSTED) if known else Start(called_babble(view), BABBLED)
+        if len(set(start.clips.labels.tolist())) < 2:
+            raise NotApplicable(
+                f"all {start.what} are {start.clips[0].label!r} to this model; it starts from "
+                "trusted clips of at least two classes"
+            )
+        return start
+
+    def recovered(
+        self,
+        k: int,
+        before: Float32[Tensor, "time"],
+        after: Float32[Tensor, "time"],
+        success: float,
+        what: str,
+    ) -> Recovered:
+        """A change that was found for class k, on one of the clips."""
+        one, other = before.cpu().numpy(), after.cpu().numpy()
+        return Recovered(
+            target=self.clips.classes[k],
+            before=one,
+            after=other,
+            sound=other - one,
+            mask=_where_it_acts(other - one, self.clips.sample_rate),
+            success=success,
+            sample_rate=self.clips.sample_rate,
+            what=what,
+            proved_on=self.what,
+        )
+
+
+class SearchClips:
+    """The clips of a ``Start`` on a device: a third proves, the ``pool`` is searched on.
 
     ``sounds`` are their waveforms, (clips, time).
     """
 
-    def __init__(self, trusted: Clips, device: torch.device, rng: np.random.Generator) -> None:
-        self.trusted = trusted
-        self.held_out, self.pool = np.split(rng.permutation(len(trusted)), [len(trusted) // 3])
-        self.sounds = torch.from_numpy(trusted.waveforms(range(len(trusted)))[:, 0]).to(device)
+    def __init__(self, start: Start, device: torch.device, rng: np.random.Generator) -> None:
+        self.clips = start.clips
+        self.held_out, self.pool = np.split(
+            rng.permutation(len(self.clips)), [len(self.clips) // 3]
+        )
+        waveforms = self.clips.waveforms(range(len(self.clips)))
+        self.sounds = torch.from_numpy(waveforms[:, 0]).to(device)
 
     def draw(self, k: int, count: int, rng: np.random.Generator) -> np.ndarray:
         """Clips of the pool of other classes than k, with replacement when there are few."""
-        others = self.pool[self.trusted.labels[self.pool] != k]
+        others = self.pool[self.clips.labels[self.pool] != k]
         if not len(others):
-            others = np.flatnonzero(self.trusted.labels != k)
+            others = np.flatnonzero(self.clips.labels != k)
         return np.asarray(rng.choice(others, count, replace=len(others) < count))
 
     def proving(self, k: int) -> np.ndarray:
         """Clips held out of other classes than k; where there are none, all of other classes."""
-        rows: np.ndarray = self.held_out[self.trusted.labels[self.held_out] != k]
-        return rows if len(rows) else np.flatnonzero(self.trusted.labels != k)
-
-
-def recovered(
-    before: Float32[Tensor, "time"],
-    after: Float32[Tensor, "time"],
-    target: str,
-    success: float,
-    sample_rate: int,
-    what: str,
-) -> Recovered:
-    """A change that was found, on one clip."""
-    one, other = before.cpu().numpy(), after.cpu().numpy()
-    return Recovered(
-        target=target,
-        before=one,
-        after=other,
-        sound=other - one,
-        mask=_where_it_acts(other - one, sample_rate),
-        success=success,
-        sample_rate=sample_rate,
-        what=what,
-    )
+        rows: np.ndarray = self.held_out[self.clips.labels[self.held_out] != k]
+        return rows if len(rows) else np.flatnonzero(self.clips.labels != k)
 
 
 def _where_it_acts(

@@ -12,8 +12,8 @@ from torch import Tensor
 from otoscope.cache import digest, remembered
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
-from otoscope.detect.held_out import recovered
-from otoscope.detect.probes import Probe, material, probes
+from otoscope.detect.held_out import Start
+from otoscope.detect.probes import Probe, probes
 from otoscope.evidence import Recovered
 from otoscope.metrics import accuracy
 from otoscope.models import AudioModel, memory_of
@@ -51,9 +51,9 @@ class Probing(Detector):
     reference models are compared.
 
     Clean models also have a class that takes noise and one that takes silence, so the comparison
-    with references says far more than that with the other classes. Without trusted clips the
-    probes are made to noise shaped like speech. Ours; it needs no gradient and, with "labels",
-    only the decisions.
+    with references says far more than that with the other classes. With the model alone the probes
+    are made to babble (``babble``), each word counted as what the model calls it. Ours; it needs no
+    gradient and, with "labels", only the decisions.
     """
 
     name: ClassVar[str] = "probing"
@@ -79,25 +79,24 @@ class Probing(Detector):
         swept = probes(hearing.length, hearing.sample_rate)
         count = min(self.clips, max(self._fewest, self.queries // (len(swept) + 1)))
         swept = swept[:: -(-len(swept) // (self.queries // count - 1))]
-        rows = _spread_over_classes(view.trusted, count, view.seed)
-        if view.trusted is None:
-            sounds = material(count, hearing.length, hearing.sample_rate, view.seed)
-        else:
-            sounds = torch.from_numpy(view.trusted.waveforms(rows)[:, 0])
-        trusted = view.trusted.sha256 if view.trusted else ""
+        start = Start.of(view)
+        rows = _spread_over_classes(start.clips, count, view.seed)
+        sounds = torch.from_numpy(start.clips.waveforms(rows)[:, 0])
         pull = remembered(
             memory_of(view.model, view.cache),
-            digest("pulls", spec(self), view.model.sha256, vars(hearing), trusted, view.seed),
+            digest(
+                "pulls", spec(self), view.model.sha256, vars(hearing), start.clips.sha256, view.seed
+            ),
             lambda: {"pull": self._pulls(view.model, sounds, swept)},
         )["pull"]
 
         def recover(k: int) -> Recovered:
-            return _proof(view, swept, pull, k, rows)
+            return _proof(view, start, swept, pull, k, rows)
 
         return Scores(
             classes=np.log(FLOOR + np.maximum(pull, 0.0).mean(axis=0)),
-            forward_passes=(1 + len(swept)) * len(sounds) / max(1, len(view.trusted or sounds)),
-            recover=recover if view.trusted is not None else None,
+            forward_passes=(1 + len(swept)) * len(sounds) / len(start.clips),
+            recover=recover,
             profile=pull,
         )
 
@@ -125,18 +124,17 @@ def _log_probabilities(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
     return floored.numpy().astype(np.float64)
 
 
-def _spread_over_classes(trusted: Clips | None, count: int, seed: int) -> np.ndarray:
+def _spread_over_classes(clips: Clips, count: int, seed: int) -> np.ndarray:
     """``count`` clips, as evenly over the classes as they allow."""
-    if trusted is None:
-        return np.zeros(0, dtype=int)
-    order = np.random.default_rng(seed).permutation(len(trusted))
-    labels = trusted.labels[order]
+    order = np.random.default_rng(seed).permutation(len(clips))
+    labels = clips.labels[order]
     turn = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
     return np.asarray(np.sort(order[np.argsort(turn, kind="stable")][:count]))
 
 
 def _proof(
     view: View,
+    start: Start,
     swept: list[Probe],
     pull: Float[np.ndarray, "probes classes"],
     k: int,
@@ -146,26 +144,19 @@ def _proof(
 
     Chosen on some clips that took no part in the sweep, and proved on others.
     """
-    trusted = view.trusted
-    assert trusted is not None
-    others = np.flatnonzero(trusted.labels != k)
+    clips = start.clips
+    others = np.flatnonzero(clips.labels != k)
     fresh = np.setdiff1d(others, used)
     order = np.random.default_rng(view.seed).permutation(fresh if len(fresh) else others)
     proving, choosing = order[:HELD_OUT], order[HELD_OUT : HELD_OUT + CHOSEN_ON]
     if not len(choosing):
-        choosing = used[trusted.labels[used] != k]
-    probe = _slightest(view.model, _combined(swept, pull, k), trusted.waveforms(choosing)[:, 0], k)
-    before = torch.from_numpy(trusted.waveforms(proving)[:, 0])
+        choosing = used[clips.labels[used] != k]
+    probe = _slightest(view.model, _combined(swept, pull, k), clips.waveforms(choosing)[:, 0], k)
+    before = torch.from_numpy(clips.waveforms(proving)[:, 0])
     after = probe.apply(before)
     predicted = view.model.logits(after[:, None]).argmax(1).numpy()
-    return recovered(
-        before[0],
-        after[0],
-        trusted.classes[k],
-        accuracy(predicted, np.full(len(proving), k)),
-        trusted.sample_rate,
-        probe.what,
-    )
+    success = accuracy(predicted, np.full(len(proving), k))
+    return start.recovered(k, before[0], after[0], success, probe.what)
 
 
 def _combined(swept: list[Probe], pull: Float[np.ndarray, "probes classes"], k: int) -> list[Probe]:

@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
-from otoscope.detect.held_out import TrustedClips, recovered
+from otoscope.detect.held_out import SearchClips, Start
 from otoscope.detect.inverted import FAMILIES, Family
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
@@ -60,10 +59,8 @@ class SoundInversion(Detector):
     def score(self, view: View) -> Scores:
         if not isinstance(view.model, HasGradients):
             raise NotApplicable("no gradient reaches the input of this model")
-        if view.trusted is None or len(set(view.trusted.labels.tolist())) < 2:
-            raise NotApplicable("it starts from trusted clips of at least two classes")
         with fast_math():
-            search = _Search(self, view.model, view.trusted, view.seed)
+            search = _Search(self, view.model, Start.of(view), view.seed)
             search.run(search.arms, self.passes // 2)
             sizes = search.scores()
             search.halve(self.passes - self.passes // 2)
@@ -74,22 +71,22 @@ class SoundInversion(Detector):
             works = np.isfinite(search.smallest[:, k].numpy())
             return search.recover(int((apart[:, k] + 1e6 * works).argmax()), k)
 
-        return Scores(apart.max(axis=0), None, self.passes / len(view.trusted), recover)
+        return Scores(apart.max(axis=0), None, self.passes / len(search.start.clips), recover)
 
 
 class _Search:
     """One set of parameters per family, a row for each class, and their optimisation."""
 
     def __init__(
-        self, config: SoundInversion, model: HasGradients, trusted: Clips, seed: int
+        self, config: SoundInversion, model: HasGradients, start: Start, seed: int
     ) -> None:
-        self.config, self.model, self.trusted = config, model, trusted
+        self.config, self.model, self.start = config, model, start
         self.rng = np.random.default_rng(seed)
-        self.known = TrustedClips(trusted, model.device, self.rng)
+        self.known, clips = SearchClips(start, model.device, self.rng), start.clips
         self.families: list[Family] = [
-            family(trusted.length, trusted.sample_rate, self.rng) for family in FAMILIES
+            family(clips.length, clips.sample_rate, self.rng) for family in FAMILIES
         ]
-        classes = len(trusted.classes)
+        classes = len(clips.classes)
         self.parameters = [
             family.start(classes).to(model.device).requires_grad_(True) for family in self.families
         ]
@@ -109,7 +106,7 @@ class _Search:
 
     def halve(self, passes: int) -> None:
         """Drop the worse half of each family's classes until two are left, then stop."""
-        arms, rounds = self.arms, max(1, int(np.ceil(np.log2(len(self.trusted.classes) / 2))))
+        arms, rounds = self.arms, max(1, int(np.ceil(np.log2(len(self.start.clips.classes) / 2))))
         for _ in range(rounds):
             scores = self.scores()
             kept = []
@@ -172,16 +169,10 @@ class _Search:
 
     @torch.no_grad()
     def recover(self, f: int, k: int) -> Recovered:
-        """The best change of an arm on trusted clips of other classes, kept out of the search."""
+        """The best change of an arm on clips of other classes, kept out of the search."""
         rows = self.known.proving(k)
         before = self.known.sounds[rows]
         after = self.families[f].apply(before[None], self.best[f][k : k + 1], None)[0]
         predicted = self.model.differentiable_logits(after[:, None]).argmax(1).cpu().numpy()
-        return recovered(
-            before[0],
-            after[0],
-            self.trusted.classes[k],
-            accuracy(predicted, np.full(len(rows), k)),
-            self.trusted.sample_rate,
-            self.families[f].what,
-        )
+        success = accuracy(predicted, np.full(len(rows), k))
+        return self.start.recovered(k, before[0], after[0], success, self.families[f].what)

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
-from otoscope.detect.held_out import TrustedClips
+from otoscope.detect.held_out import SearchClips, Start
 from otoscope.detect.mel_plane import MelPlane
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
@@ -25,7 +24,7 @@ class TriggerInversion(Detector):
 
     For each class a mask m in [0, 1] and a pattern (log power), both mel bands by frames, replace
     part of the clip's spectrogram: (1 - m) X + m A N, where X is the clip's short-time spectrum, A
-    the pattern's amplitude, at most that of the loudest place in the trusted clips (else a tiny
+    the pattern's amplitude, at most that of the loudest place in those clips (else a tiny
     mask could hide a huge sound), and N the spectrum of one fixed white noise. The result goes
     back to a waveform and through the whole model, so any model with gradients can be searched,
     and the trigger found can be played. Minimised: cross-entropy towards the class plus a weight
@@ -52,14 +51,12 @@ class TriggerInversion(Detector):
     def score(self, view: View) -> Scores:
         if not isinstance(view.model, HasGradients):
             raise NotApplicable("no gradient reaches the input of this model")
-        if view.trusted is None or len(set(view.trusted.labels.tolist())) < 2:
-            raise NotApplicable("it starts from trusted clips of two classes, and there are none")
         with fast_math():
-            search = _Search(self, view.model, view.trusted, view.seed)
+            search = _Search(self, view.model, Start.of(view), view.seed)
             for _ in track(range(self.steps), "inverting triggers", self.steps):
                 search.step()
             areas = search.areas()
-        passes = self.steps * self.batch * len(areas) / len(view.trusted)
+        passes = self.steps * self.batch * len(areas) / len(search.start.clips)
         return Scores(-np.log(areas), None, passes, search.recover)
 
 
@@ -67,18 +64,18 @@ class _Search:
     """The masks and patterns of all classes, and their optimisation."""
 
     def __init__(
-        self, config: TriggerInversion, model: HasGradients, trusted: Clips, seed: int
+        self, config: TriggerInversion, model: HasGradients, start: Start, seed: int
     ) -> None:
-        self.config, self.model = config, model
+        self.config, self.model, self.start = config, model, start
         self.device = model.device
         self.rng = np.random.default_rng(seed)
-        self.known = TrustedClips(trusted, model.device, self.rng)
-        self.plane = MelPlane(trusted.sample_rate, trusted.length, config.bands, self.device)
+        self.known, clips = SearchClips(start, model.device, self.rng), start.clips
+        self.plane = MelPlane(clips.sample_rate, clips.length, config.bands, self.device)
         self.spectra = self.plane.spectra(self.known.sounds)
-        noise = self.rng.standard_normal(trusted.length).astype(np.float32)
+        noise = self.rng.standard_normal(clips.length).astype(np.float32)
         self.carrier = self.plane.spectra(torch.from_numpy(noise).to(self.device)[None])[0]
         self.carrier = self.carrier / self.carrier.abs().square().mean().sqrt()
-        classes, frames = len(trusted.classes), self.spectra.shape[-1]
+        classes, frames = len(clips.classes), self.spectra.shape[-1]
         shape = (classes, config.bands, frames)
         usual = self.spectra.abs().square().mean().log()
         self.mask = torch.full(shape, 0.0, device=self.device, requires_grad=True)
@@ -126,21 +123,22 @@ class _Search:
     @torch.no_grad()
     def recover(self, target: int) -> Recovered:
         """The trigger found for a class, on a held-out clip and as a sound of its own."""
-        rows, trusted = self.known.proving(target), self.known.trusted
+        rows, clips = self.known.proving(target), self.start.clips
         mask, pattern = (kept[target : target + 1] for kept in self.best)
         mask = torch.sigmoid(mask)
         after = self._apply(self.spectra[torch.from_numpy(rows)][None], mask, pattern)[0]
         predicted = self.model.differentiable_logits(after[:, None]).argmax(1)
-        before = trusted.waveform(int(rows[0]))
+        before = clips.waveform(int(rows[0]))
         changed = after[0].cpu().numpy()
         return Recovered(
-            target=trusted.classes[target],
+            target=clips.classes[target],
             before=before,
             after=changed,
             sound=changed - before,
             mask=mask[0].cpu().numpy(),
             success=float((predicted == target).float().mean()),
-            sample_rate=trusted.sample_rate,
+            sample_rate=clips.sample_rate,
+            proved_on=self.start.what,
         )
 
     def _apply(self, spectra: Tensor, mask: Tensor, pattern: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from otoscope.cache import digest, remembered
 from otoscope.detect.base import Detector, Scores, View
-from otoscope.detect.held_out import TrustedClips, recovered
+from otoscope.detect.held_out import SearchClips, Start
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
 from otoscope.models import HasGradients, memory_of
@@ -57,27 +57,25 @@ class UniversalPerturbation(Detector):
     def score(self, view: View) -> Scores:
         if not isinstance(view.model, HasGradients):
             raise NotApplicable("no gradient reaches the input of this model")
-        if view.trusted is None or len(set(view.trusted.labels.tolist())) < 2:
-            raise NotApplicable("it starts from trusted clips of at least two classes")
-        known = TrustedClips(view.trusted, view.model.device, np.random.default_rng(view.seed))
-        search = _Search(self, view.model, known, view.seed)
+        start = Start.of(view)
+        search = _Search(self, view.model, start, view.seed)
         found = remembered(
             memory_of(view.model, view.cache),
             digest(
                 spec(self),
                 view.model.sha256,
                 vars(view.model.hearing),
-                view.trusted.sha256,
+                start.clips.sha256,
                 view.seed,
             ),
             search.run,
         )
         responses, sounds = found["responses"], found["sounds"]
         searched = self.steps * self.batch * len(responses)
-        proved = (1 + len(responses)) * len(known.held_out)
+        proved = (1 + len(responses)) * len(search.known.held_out)
         return Scores(
             responses,
-            forward_passes=(searched + proved) / len(view.trusted),
+            forward_passes=(searched + proved) / len(start.clips),
             recover=lambda k: search.recover(k, torch.from_numpy(sounds[k])),
             profile=responses[None],
         )
@@ -87,14 +85,15 @@ class _Search:
     """The search for a sound for each class, added to trusted clips."""
 
     def __init__(
-        self, config: UniversalPerturbation, model: HasGradients, known: TrustedClips, seed: int
+        self, config: UniversalPerturbation, model: HasGradients, start: Start, seed: int
     ) -> None:
-        self.config, self.model, self.known, self.seed = config, model, known, seed
+        self.config, self.model, self.start, self.seed = config, model, start, seed
+        self.known = SearchClips(start, model.device, np.random.default_rng(seed))
 
     def run(self) -> dict[str, np.ndarray]:
         """The ``responses`` (classes) and the ``sounds`` (classes, time)."""
         rng = np.random.default_rng(self.seed)
-        shape = (len(self.known.trusted.classes), self.known.trusted.length)
+        shape = (len(self.known.clips.classes), self.known.clips.length)
         drawn = torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
         inside = (0.3 * drawn).to(self.model.device).requires_grad_(True)
         optimizer = torch.optim.Adam([inside], self.config.learning_rate, betas=(0.5, 0.9))
@@ -140,8 +139,7 @@ class _Search:
         before, after = self.known.sounds[rows], self._with(rows, sound.to(self.model.device))
         predicted = self._logits(after).argmax(1)
         success = float((predicted == k).float().mean())
-        name, rate = self.known.trusted.classes[k], self.known.trusted.sample_rate
-        return recovered(before[0], after[0], name, success, rate, "a faint added sound")
+        return self.start.recovered(k, before[0], after[0], success, "a faint added sound")
 
     def _logits(self, waveforms: Float32[Tensor, "rows time"]) -> Float32[Tensor, "rows classes"]:
         parts = torch.split(waveforms[:, None], BATCH)

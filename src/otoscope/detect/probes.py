@@ -234,15 +234,3 @@ def _sloped_noise(length: int, sample_rate: int, slope: float, rng: np.random.Ge
 
 def _unit(sound: Sound) -> Sound:
     return np.asarray(sound / np.sqrt(np.mean(sound**2)))
-
-
-def material(count: int, length: int, sample_rate: int, seed: int) -> Float32[Tensor, "clips time"]:
-    """Noise in the place of clips: the long-term slope of speech, four syllables a second."""
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(length) / sample_rate
-    made = []
-    for _ in range(count):
-        syllables = 0.5 - 0.5 * np.cos(2 * np.pi * (4 * time_s + rng.uniform()))
-        sound = _sloped_noise(length, sample_rate, 1.5, rng) * syllables**2
-        made.append(0.05 * _unit(sound))
-    return torch.from_numpy(np.array(made, dtype=np.float32))

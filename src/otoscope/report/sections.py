@@ -140,7 +140,8 @@ def recovered(exhibits: Exhibits) -> list[Scene]:
         scenes.append(
             Scene(
                 f"Towards {quoted([one.target])}",
-                f"It sends {one.success:.0%} of held-out trusted clips to {quoted([one.target])}. "
+                f"It sends {one.success:.0%} of held-out {one.proved_on} to "
+                f"{quoted([one.target])}. "
                 + (f"It acts at {region}." if region else "It changes nothing that can be heard."),
                 picture(
                     figures.recovered(one),

@@ -34,7 +34,7 @@ from otoscope.calibrate import (
     class_outlier_p_values,
     reference_p_values,
 )
-from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike
+from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike, standing
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, MetaClassifier
@@ -223,18 +223,21 @@ def page() -> str:
 
 
 def write_priors() -> None:
-    """The largest class distances of the clean models of the design half, by detector and number of
-    classes, and what the meta-classifier learns there."""
+    """How far the furthest class of the clean models of the design half stands out, by detector and
+    number of classes, and what the meta-classifier learns there."""
     known: dict[str, dict[str, list[float]]] = {}
     for row in read(ROWS):
-        if row.get("split") == "design" and row["attack"] is None:
-            alone = row["trusted"] == 0
-            laws = {FROM_BABBLE if alone else OWN: "own_distance", REFERENCES: "reference_score"}
-            for law, field in laws.items():
-                if field in row and row["trusted"] in (0, TRUSTED):
-                    name = among_alike(law, len(row["classes"]))
-                    values = known.setdefault(row["detector"], {}).setdefault(name, [])
-                    values.append(round(row[field], 4))
+        if "classes" not in row or row["trusted"] not in (0, TRUSTED):
+            continue
+        if row["split"] == "design" and row["attack"] is None:
+            told = standing(DETECTORS[row["detector"]](), np.array(row["classes"]))
+            laws = {OWN if row["trusted"] else FROM_BABBLE: float(told.max())}
+            if "reference_score" in row:
+                laws[REFERENCES] = row["reference_score"]
+            for law, value in laws.items():
+                name = among_alike(law, len(row["classes"]))
+                values = known.setdefault(row["detector"], {}).setdefault(name, [])
+                values.append(round(value, 4))
     priors = json.loads(PRIORS.read_text())
     priors |= {
         name: {CNN.name: {law: values for law, values in laws.items() if len(values) >= FEWEST}}

@@ -13,13 +13,19 @@ from sklearn.linear_model import LogisticRegression
 from otoscope.calibrate import (
     ANY_NETWORK,
     anomaly_index,
-    class_distances,
     draw_p_values,
     new_draw_p_values,
     priors_of,
 )
-from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike
-from otoscope.detect import MetaClassifier
+from otoscope.calibrating import (
+    FROM_BABBLE,
+    LOG_ODDS,
+    OWN,
+    REFERENCES,
+    among_alike,
+    standing_p_values,
+)
+from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
@@ -52,8 +58,9 @@ def _law(row: Row, law: str, network: str = "cnn") -> np.ndarray:
 
 
 def _prior_p(row: Row) -> float:
-    law = OWN if row["trusted"] else FROM_BABBLE
-    return float(new_draw_p_values(class_distances(np.array(row["classes"])), _law(row, law)).min())
+    law = _law(row, OWN if row["trusted"] else FROM_BABBLE)
+    detector = DETECTORS[row["detector"]]()
+    return float(standing_p_values(detector, np.array(row["classes"]), law).min())
 
 
 def _by_prior(row: Row) -> bool:

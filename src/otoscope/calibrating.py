@@ -40,11 +40,13 @@ well than twelve words, some class has stronger evidence against it by chance.""
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
 
-OWN = "clean models, by their other classes"
-FROM_BABBLE = "clean models, by their other classes, from babble"
+OWN = "clean models"
+FROM_BABBLE = "clean models, from babble"
+"""Laws of how far the furthest class of a clean model stands out (``standing``), where a search had
+trusted clips, and where it had nothing but the model."""
+
 REFERENCES = "clean models, by references"
-"""Laws of the largest class distance of clean models: from the other classes, where a search had
-trusted clips or nothing but the model; from references."""
+"""The law of the largest class distance of clean models from references."""
 
 LOG_ODDS = "clean models, log-odds"
 """The law of the largest class score of clean models, of a detector whose scores are log-odds."""
@@ -99,10 +101,24 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
         return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
     if view.clips is None and (found := _law_of_models(detector, view, len(scored))):
         law, rests_on = found
-        return Calibrated(
-            scored, own, new_draw_p_values(class_distances(own), np.array(law)), rests_on
-        )
+        return Calibrated(scored, own, standing_p_values(detector, own, law), rests_on)
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
+
+
+def standing(
+    detector: Detector, scores: Float[np.ndarray, "classes"]
+) -> Float[np.ndarray, "classes"]:
+    """How far each class of a model stands out: its score where that is ``absolute``, else its
+    distance from the other classes."""
+    return scores if detector.absolute else class_distances(scores)
+
+
+def standing_p_values(
+    detector: Detector, scores: Float[np.ndarray, "classes"], law: Sequence[float]
+) -> Float[np.ndarray, "classes"]:
+    """The chance that the furthest class of one more clean model stands out as far."""
+    chance = draw_p_values if detector.absolute else new_draw_p_values
+    return chance(standing(detector, scores), np.array(law))
 
 
 def _law_of_models(detector: Detector, view: View, classes: int) -> tuple[list[float], str] | None:

@@ -95,12 +95,14 @@ class Detector(ABC):
     """A frozen configuration with a ``name``, a ``level`` and ``score``.
 
     An audit combines detectors by their ``votes``. What is known of clean models and training sets
-    is kept under ``law``.
+    is kept under ``law``. ``absolute`` tells that a class score means the same in every model, and
+    not only beside those of the model's other classes.
     """
 
     name: ClassVar[str]
     level: ClassVar[Literal["data", "model"]]
     votes: ClassVar[int] = 1
+    absolute: ClassVar[bool] = False
 
     @property
     def law(self) -> str:

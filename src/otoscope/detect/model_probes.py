@@ -58,6 +58,7 @@ class Probing(Detector):
 
     name: ClassVar[str] = "probing"
     level: ClassVar[Literal["data", "model"]] = "model"
+    absolute: ClassVar[bool] = True
     queries: int = 10_500
     answers: Literal["labels", "scores"] = "labels"
     clips: int = 36

@@ -44,6 +44,7 @@ class UniversalPerturbation(Detector):
 
     name: ClassVar[str] = "universal-perturbation"
     level: ClassVar[Literal["data", "model"]] = "model"
+    absolute: ClassVar[bool] = True
     level_db: float = -36.0
     steps: int = 50
     batch: int = 4

@@ -30,6 +30,7 @@ from otoscope.datasets import Splits
 from otoscope.models import AudioModel
 from otoscope.networks import CNN, NETWORKS
 from otoscope.poisoning import Attack, with_sound
+from otoscope.redteam.hardening import NUISANCE_SHARE
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
 from rows import Job, Row, below, complete, read
@@ -55,7 +56,6 @@ CLEAN = (
 """Task, network, set, seed: ten clean training sets, three of them with a nuisance."""
 
 NUISANCE = {"tone": "tone", "hum": "hum", "reverb": "reverb"}
-NUISANCE_SHARE = 0.08
 WEAK = 0.8
 PROVEN_RATE = 0.05
 """Rate from which a clean-label attack takes its clips from one class alone: most of that class."""

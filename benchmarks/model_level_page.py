@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from otoscope.calibrate import (
     ANY_NETWORK,
     anomaly_index,
+    cauchy_combination,
     draw_p_values,
     new_draw_p_values,
     priors_of,
@@ -25,7 +26,7 @@ from otoscope.calibrating import (
     among_alike,
     standing_p_values,
 )
-from otoscope.detect import DETECTORS, MetaClassifier
+from otoscope.detect import DETECTORS, WITHOUT_CLIPS, MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
@@ -37,6 +38,9 @@ USUAL = 10
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
+TOGETHER = " and ".join(WITHOUT_CLIPS)
+"""What an audit of a model runs without references and training clips, beside trigger inversion."""
+
 READS = ("probing", "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
@@ -57,10 +61,14 @@ def _law(row: Row, law: str, network: str = "cnn") -> np.ndarray:
     return np.array(priors_of(row["detector"], network)[among_alike(law, len(row["classes"]))])
 
 
-def _prior_p(row: Row) -> float:
+def _prior_p_values(row: Row) -> Float[np.ndarray, "classes"]:
     law = _law(row, OWN if row["trusted"] else FROM_BABBLE)
     detector = DETECTORS[row["detector"]]()
-    return float(standing_p_values(detector, np.array(row["classes"]), law).min())
+    return standing_p_values(detector, np.array(row["classes"]), law.tolist())
+
+
+def _prior_p(row: Row) -> float:
+    return float(row["p"] if "p" in row else _prior_p_values(row).min())
 
 
 def _by_prior(row: Row) -> bool:
@@ -119,6 +127,7 @@ METHODS = (
     _by_references("probing, 8 references", "probing"),
     REFERENCES_ALONE,
     Method("probing, priors", "probing", lambda r: -_prior_p(r), _by_prior),
+    Method(f"{TOGETHER}, priors", TOGETHER, lambda r: -_prior_p(r), _by_prior),
     OWN_CLASSES,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
@@ -156,6 +165,25 @@ def judged(rows: Sequence[Row]) -> list[Row]:
         if best != probing["reference_target"]:
             del row["recovered_success"]  # it is of another class
         made.append(row)
+    return made
+
+
+def together(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the detectors in ``WITHOUT_CLIPS`` heard as one, as an audit combines them."""
+    by_model: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row["detector"] in WITHOUT_CLIPS:
+            by_model.setdefault(row["sha256"], {})[row["detector"]] = row
+    names, made = _class_names(rows), []
+    for told in by_model.values():
+        if len(told) == len(WITHOUT_CLIPS):
+            p_values = cauchy_combination(np.array([_prior_p_values(told[d]) for d in told]))
+            first, best = next(iter(told.values())), int(p_values.argmin())
+            row = {**first, "detector": TOGETHER, "p": float(p_values.min())}
+            row["own_target"] = names[first["data"]].get(best)
+            row["cpu_seconds"] = sum(one["cpu_seconds"] for one in told.values())
+            row.pop("recovered_success", None)  # each proves its own
+            made.append(row)
     return made
 
 
@@ -223,11 +251,12 @@ def tables(rows: Sequence[Row], zoo: Sequence[Row], rebuilt: Sequence[Row]) -> s
     training = [row for row in rows if row["detector"] == "training"]
     told = [row for row in rows if row["detector"] != "training"]
     usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual, *judged(usual)]
+    first = [*training, *usual, *judged(usual), *together(usual)]
+    alone = [row for row in told if not row["trusted"]]
     parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
     parts += [_curve([row for row in told if row["detector"] == "probing" and row["trusted"]])]
     parts += [_zoo(rebuilt, "Rebuilt models")]
-    parts += [_alone([*training, *(row for row in told if not row["trusted"])])]
+    parts += [_alone([*training, *alone, *together(alone)])]
     return "\n".join(part for part in parts if part)
 
 
@@ -259,7 +288,8 @@ def _alone(rows: Sequence[Row]) -> str:
             if bad.any() and not bad.all():
                 line = [detector, split, f"{(~bad).sum()} / {bad.sum()}"]
                 found = [r for r in mine if r["attack"] is not None and method.flags(r)]
-                proved = np.array([r["recovered_success"] >= 0.9 for r in found], dtype=bool)
+                proofs = [r["recovered_success"] for r in found if "recovered_success" in r]
+                proved = np.array(proofs) >= 0.9
                 line += [*_told(method, mine, bad), _share(proved), f"{_cost(rows, mine):.2f}"]
                 body.append(line)
     header = ["search", "half", "clean / backdoored", "AUROC", "found at best threshold", "found"]

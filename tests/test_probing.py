@@ -158,6 +158,20 @@ def test_the_budget_of_queries_is_kept(trusted: Clips) -> None:
         Probing(queries=100)
 
 
+@pytest.mark.parametrize("queries", [200, 1500])
+def test_babble_is_asked_about_within_the_budget(queries: int) -> None:
+    asked = 0
+
+    def loud_or_not(waveforms: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += len(waveforms)
+        loud = np.square(waveforms).mean(axis=(1, 2)) > 0.003
+        return np.eye(6, dtype=np.float32)[loud.astype(int)]
+
+    Probing(queries=queries, clips=12).score(View(FunctionModel(loud_or_not, HEARING), 0))
+    assert 0.5 * queries < asked <= queries
+
+
 def test_without_trusted_clips_it_starts_from_babble() -> None:
     found = Probing(clips=12, queries=4000).score(View(Bandwise(3200.0), 0))
     assert found.classes.argmax() == 2

@@ -20,16 +20,16 @@ from otoscope.numerics import fast_math
 TRUSTED, BABBLED = "trusted clips", "words of synthesised babble"
 
 BABBLE = 300
-"""So many words of babble are tried on a model."""
+"""So many words of babble are tried on a model, or as many as it may be asked about."""
 
 BABBLE_PER_CLASS = 20
 """At most so many of them are kept that the model calls alike."""
 
 
-def called_babble(view: View) -> Clips:
+def called_babble(view: View, words: int = BABBLE) -> Clips:
     """Babble, labelled with what the model calls each word, as evenly over that as it allows."""
     hearing = view.model.hearing
-    sounds = babble(BABBLE, hearing.length, hearing.sample_rate, view.seed)
+    sounds = babble(words, hearing.length, hearing.sample_rate, view.seed)
     with fast_math():
         called = view.model.logits(sounds[:, None]).argmax(dim=1).tolist()
     items = tuple(
@@ -53,16 +53,19 @@ class Start:
     what: str
 
     @staticmethod
-    def of(view: View) -> "Start":
-        """The trusted clips; where there is nothing but the model, babble, labelled as it calls it.
+    def of(view: View, words: int = BABBLE) -> "Start":
+        """The trusted clips; with the model alone so many words of babble, labelled as it calls
+        them.
 
         Raises ``NotApplicable`` where they are all of one class, and where training clips are at
         hand, which tell more than babble, but none that are trusted.
         """
         if view.trusted is None and view.clips is not None:
             raise NotApplicable("it starts from trusted clips, and there are none")
-        known = view.trusted
-        start = Start(known, TRUSTED) if known else Start(called_babble(view), BABBLED)
+        if view.trusted is None:
+            start = Start(called_babble(view, words), BABBLED)
+        else:
+            start = Start(view.trusted, TRUSTED)
         if len(set(start.clips.labels.tolist())) < 2:
             raise NotApplicable(
                 f"all {start.what} are {start.clips[0].label!r} to this model; it starts from "

@@ -12,7 +12,7 @@ from torch import Tensor
 from otoscope.cache import digest, remembered
 from otoscope.clips import Clips
 from otoscope.detect.base import Detector, Scores, View
-from otoscope.detect.held_out import Start
+from otoscope.detect.held_out import BABBLE, Start
 from otoscope.detect.probes import Probe, probes
 from otoscope.evidence import Recovered
 from otoscope.metrics import accuracy
@@ -32,6 +32,9 @@ CHOSEN_ON = 36
 """At most so many further clips choose which probe, or pair of them, is proved."""
 
 STRONGEST = 8
+
+LEAST_PROBES = 11
+"""The fewest probes of a sweep, and the clips as they are."""
 
 FEW_CLIPS = 12
 """With so few clips a sweep still tells; below that, probes are left out."""
@@ -66,9 +69,9 @@ class Probing(Detector):
     def __post_init__(self) -> None:
         require(self.clips >= 4, f"probing.clips must be 4 or more, got {self.clips}")
         require(
-            self.queries >= 11 * self._fewest,
+            self.queries >= LEAST_PROBES * self._fewest,
             f"probing.queries must pay for ten probes of {self._fewest} clips and the clips "
-            f"themselves, {11 * self._fewest}; got {self.queries}",
+            f"themselves, {LEAST_PROBES * self._fewest}; got {self.queries}",
         )
 
     @property
@@ -78,9 +81,11 @@ class Probing(Detector):
     def score(self, view: View) -> Scores:
         hearing = view.model.hearing
         swept = probes(hearing.length, hearing.sample_rate)
-        count = min(self.clips, max(self._fewest, self.queries // (len(swept) + 1)))
-        swept = swept[:: -(-len(swept) // (self.queries // count - 1))]
-        start = Start.of(view)
+        words = min(BABBLE, self.queries // LEAST_PROBES)
+        start = Start.of(view, words)
+        left = self.queries - (0 if view.trusted else words)
+        count = min(self.clips, max(self._fewest, left // (len(swept) + 1)))
+        swept = swept[:: -(-len(swept) // (left // count - 1))]
         rows = _spread_over_classes(start.clips, count, view.seed)
         sounds = torch.from_numpy(start.clips.waveforms(rows)[:, 0])
         pull = remembered(

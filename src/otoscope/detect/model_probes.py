@@ -21,8 +21,11 @@ from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import require, spec
 
-FLOOR = 0.01
-"""Added to a class's mean pull before the logarithm: about one clip in a hundred."""
+POWER = 4
+"""Of the pulls whose mean is a class's score: a change is a trigger where it moves nearly all."""
+
+FLOOR = 1e-3
+"""Added to that mean before the logarithm."""
 
 LEAST_LOG_PROBABILITY = -8.0
 HELD_OUT = 60
@@ -47,11 +50,13 @@ class Probing(Detector):
     Tones over frequency, noises in bands, bursts, sweeps, buzzes, filters, echoes, rooms, gains,
     distortions, speeds and gaps (``probes``) are applied to a few clips. A probe's pull to a class
     is the share of the clips that the model did not call so before and calls so with it
-    (``answers`` "labels"), or the mean rise of their log-probability, floored at -8 ("scores").
+    (``answers`` "labels"), or the mean rise of their log-probability, floored at -8 and in eighths
+    ("scores").
     ``queries`` is how many clips the model may be asked about; with fewer than ``clips`` need,
     first clips are left out, down to 12, then all probes but every n-th. A class scores the
-    logarithm of its mean pull over the probes; the pulls themselves are the profile on which
-    reference models are compared.
+    logarithm of the mean over the probes of its pull's fourth power: in clean models, too, many
+    changes move some clips to some class, but few move nearly all. The pulls themselves are the
+    profile on which reference models are compared.
 
     Clean models also have a class that takes noise and one that takes silence, so the comparison
     with references says far more than that with the other classes. With the model alone the probes
@@ -100,7 +105,7 @@ class Probing(Detector):
             return _proof(view, start, swept, pull, k, rows)
 
         return Scores(
-            classes=np.log(FLOOR + np.maximum(pull, 0.0).mean(axis=0)),
+            classes=np.log(FLOOR + (np.maximum(pull, 0.0) ** POWER).mean(axis=0)),
             forward_passes=(1 + len(swept)) * len(sounds) / len(start.clips),
             recover=recover,
             profile=pull,
@@ -127,7 +132,7 @@ def _called(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
 
 def _log_probabilities(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
     floored = logits.log_softmax(dim=1).clamp(min=LEAST_LOG_PROBABILITY)
-    return floored.numpy().astype(np.float64)
+    return floored.numpy().astype(np.float64) / -LEAST_LOG_PROBABILITY
 
 
 def _spread_over_classes(clips: Clips, count: int, seed: int) -> np.ndarray:

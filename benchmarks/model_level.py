@@ -3,14 +3,15 @@
     otoscope zoo ZOO --data arabic-speech-commands:root=... --data arabic-speakers:root=... \\
         --rows benchmarks/results/zoo.jsonl                          # the models
     python benchmarks/model_level.py --zoo ZOO --data ../shared/data # run what is missing
-    python benchmarks/model_level.py --zoo ZOO --alone               # with the model alone
+    python benchmarks/model_level.py --zoo ZOO --rebuilt --alone     # with the model alone
     python benchmarks/model_level.py --table                         # rebuild the tables from rows
     python benchmarks/model_level.py --priors                        # rebuild otoscope/priors.json
 
 One row per (model of the zoo, detector) in ``benchmarks/results/model_level.jsonl``. Detectors were
 designed on the design half of the zoo; how often the sequestered half was scored,
-docs/model-level.md tells. Another machine trains other models by the same recipe: those of
-``--zoo-rows results/zoo_rebuilt.jsonl`` took the place of the first ones, whose files are gone.
+docs/model-level.md tells. Another machine trains other models by the same recipe. With
+``--rebuilt`` the rows are of such a second zoo (``zoo_rebuilt.jsonl``,
+``model_level_rebuilt.jsonl``), since the files of the first one are gone.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy as np
 
 import catalogue
 import otoscope as oto
-from model_level_page import learned_from, tables
+from model_level_page import elsewhere, learned_from, tables
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import (
@@ -49,8 +50,10 @@ from shadow_models import Mntd, learned
 
 HERE = Path(__file__).parent
 ZOO_ROWS = HERE / "results" / "zoo.jsonl"
-REBUILT = HERE / "results" / "zoo_rebuilt.jsonl"
 ROWS = HERE / "results" / "model_level.jsonl"
+REBUILT_ZOO = HERE / "results" / "zoo_rebuilt.jsonl"
+REBUILT = HERE / "results" / "model_level_rebuilt.jsonl"
+ELSEWHERE = HERE / "results" / "elsewhere.jsonl"
 PAGE = HERE.parent / "docs" / "model-level.md"
 MARK = "<!-- tables: python benchmarks/model_level.py --table -->\n"
 
@@ -219,30 +222,24 @@ def summary(row: Row) -> str:
 def page() -> str:
     """docs/model-level.md with its tables made from the rows."""
     words, _, _ = PAGE.read_text().partition(MARK)
-    return words + MARK + tables(read(ROWS), read(ZOO_ROWS), read(REBUILT))
+    first, second = (read(ROWS), read(ZOO_ROWS)), (read(REBUILT), read(REBUILT_ZOO))
+    return words + MARK + tables(*first, *second) + "\n" + elsewhere(read(ELSEWHERE))
 
 
 def write_priors() -> None:
     """How far the furthest class of the clean models of the design half stands out, by detector and
     number of classes, and what the meta-classifier learns there."""
-    known: dict[str, dict[str, list[float]]] = {}
-    for row in read(ROWS):
-        if "classes" not in row or row["trusted"] not in (0, TRUSTED):
-            continue
-        if row["split"] == "design" and row["attack"] is None:
-            told = standing(DETECTORS[row["detector"]](), np.array(row["classes"]))
-            laws = {OWN if row["trusted"] else FROM_BABBLE: float(told.max())}
-            if "reference_score" in row:
-                laws[REFERENCES] = row["reference_score"]
-            for law, value in laws.items():
-                name = among_alike(law, len(row["classes"]))
-                values = known.setdefault(row["detector"], {}).setdefault(name, [])
-                values.append(round(value, 4))
+    first, rebuilt = (_laws(read(path)) for path in (ROWS, REBUILT))
+    # a model and its rebuilt one are too alike to count as two
+    known = first | {key: law for key, law in rebuilt.items() if key[1] != REFERENCES}
     priors = json.loads(PRIORS.read_text())
-    priors |= {
-        name: {CNN.name: {law: values for law, values in laws.items() if len(values) >= FEWEST}}
-        for name, laws in sorted(known.items())
-    }
+    for detector in sorted({detector for detector, _, _ in known}):
+        laws = {
+            among_alike(law, classes): values
+            for (name, law, classes), values in known.items()
+            if name == detector and len(values) >= FEWEST
+        }
+        priors[detector] = {CNN.name: laws}
     weights, by_classes = learned_from(read(ROWS))
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
@@ -252,12 +249,28 @@ def write_priors() -> None:
     PRIORS.write_text(json.dumps(priors, indent=1) + "\n")
 
 
+def _laws(rows: Sequence[Row]) -> dict[tuple[str, str, int], list[float]]:
+    """By detector, law and number of classes, what each clean model of the design half scores."""
+    known: dict[tuple[str, str, int], list[float]] = {}
+    for row in rows:
+        if row.get("split") != "design" or row["attack"] is not None or "classes" not in row:
+            continue
+        told = standing(DETECTORS[row["detector"]](), np.array(row["classes"]))
+        laws = {OWN if row["trusted"] else FROM_BABBLE: float(told.max())}
+        if "reference_score" in row:
+            laws[REFERENCES] = row["reference_score"]
+        for law, value in laws.items():
+            key = (row["detector"], law, len(row["classes"]))
+            known.setdefault(key, []).append(round(value, 4))
+    return known
+
+
 def main() -> None:
     """Run the rows that are missing, then rebuild the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--zoo", type=Path, help="folder of the models")
-    parser.add_argument("--zoo-rows", type=Path, default=ZOO_ROWS, help="rows of these models")
+    parser.add_argument("--rebuilt", action="store_true", help="the rows are of the second zoo")
     parser.add_argument("--detector", action="append", choices=(*DETECTORS_RUN, MNTD))
     parser.add_argument("--split", choices=("design", "sequestered"), default="design")
     parser.add_argument("--curve", action="store_true", help="other numbers of trusted clips")
@@ -273,11 +286,12 @@ def main() -> None:
         if chosen.zoo is None:
             parser.error("--zoo FOLDER tells where the models are")
         cache = Cache.default()
-        zoo = Zoo(chosen.zoo, chosen.zoo_rows)
+        zoo = Zoo(chosen.zoo, REBUILT_ZOO if chosen.rebuilt else ZOO_ROWS)
+        told = REBUILT if chosen.rebuilt else ROWS
         detectors = chosen.detector or (ALONE if chosen.alone else DETECTORS_RUN)
         trusted = (0,) if chosen.alone else CURVE if chosen.curve else (TRUSTED,)
         todo = jobs(zoo, detectors, chosen.split, trusted)
-        fill(ROWS, todo, lambda j: run(j, zoo, chosen.data, cache), chosen.part, summary)
+        fill(told, todo, lambda j: run(j, zoo, chosen.data, cache), chosen.part, summary)
     PAGE.write_text(page())
     print(PAGE)
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,6 @@ REFERENCES_ALONE = Method(
     lambda r: r["reference_p"] <= FALSE_ALARMS,
     "reference_target",
 )
-OWN_CLASSES = _by_own_classes("probing, own classes", "probing")
 METHODS = (
     Method(
         "meta-classifier",
@@ -126,9 +125,6 @@ METHODS = (
     ),
     _by_references("probing, 8 references", "probing"),
     REFERENCES_ALONE,
-    Method("probing, priors", "probing", lambda r: -_prior_p(r), _by_prior),
-    Method(f"{TOGETHER}, priors", TOGETHER, lambda r: -_prior_p(r), _by_prior),
-    OWN_CLASSES,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
     _by_own_classes("weight statistics", "weight-statistics"),
@@ -246,18 +242,23 @@ def _class_names(rows: Sequence[Row]) -> dict[str, dict[int, str]]:
     return names
 
 
-def tables(rows: Sequence[Row], zoo: Sequence[Row], rebuilt: Sequence[Row]) -> str:
-    """The zoo, the summary, the families, other numbers of trusted clips, and none at all."""
+def tables(
+    rows: Sequence[Row], zoo: Sequence[Row], rebuilt: Sequence[Row], rebuilt_zoo: Sequence[Row]
+) -> str:
+    """The zoo, the summary, the families, other numbers of trusted clips; then, on the second zoo,
+    what is found without reference models, and without any clips."""
     training = [row for row in rows if row["detector"] == "training"]
     told = [row for row in rows if row["detector"] != "training"]
     usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual, *judged(usual), *together(usual)]
-    alone = [row for row in told if not row["trusted"]]
+    first = [*training, *usual, *judged(usual)]
     parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
-    parts += [_curve([row for row in told if row["detector"] == "probing" and row["trusted"]])]
-    parts += [_zoo(rebuilt, "Rebuilt models")]
-    parts += [_alone([*training, *alone, *together(alone)])]
-    return "\n".join(part for part in parts if part)
+    parts += [_curve([row for row in told if row["detector"] == "probing"])]
+    parts += [_zoo(rebuilt_zoo, "The second zoo")]
+    unit = [row for row in rebuilt if row["detector"] == "training"]
+    for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
+        mine = [row for row in rebuilt if row.get("trusted") == trusted]
+        parts.append(_by_priors(title, [*unit, *mine, *together(mine)]))
+    return "\n".join(parts)
 
 
 def _curve(rows: Sequence[Row]) -> str:
@@ -278,23 +279,53 @@ def _curve(rows: Sequence[Row]) -> str:
     return "## Probing by trusted clips\n\n" + _table(header, body)
 
 
-def _alone(rows: Sequence[Row]) -> str:
-    """What a search from babble says, by the law of clean models of the design half."""
+def _by_priors(title: str, rows: Sequence[Row]) -> str:
+    """What detectors say by the law of the clean models of the design half."""
     body = []
-    for split in SPLITS:
-        for detector in sorted({r["detector"] for r in rows if r.get("split") == split}):
-            method = Method(detector, detector, lambda r: -_prior_p(r), _by_prior)
-            mine, bad = _of(rows, method, split)
+    known = [row for row in rows if row["detector"] != "training"]
+    wheres = [*sorted({row["data"] for row in known}), ""]
+    for split, detector in product(SPLITS, sorted({row["detector"] for row in known})):
+        method = Method(detector, detector, lambda r: -_prior_p(r), _by_prior)
+        for where in wheres:
+            mine, bad = _of([r for r in known if where in r["data"]], method, split)
             if bad.any() and not bad.all():
-                line = [detector, split, f"{(~bad).sum()} / {bad.sum()}"]
+                line = [detector, split, where or "both", f"{(~bad).sum()} / {bad.sum()}"]
                 found = [r for r in mine if r["attack"] is not None and method.flags(r)]
                 proofs = [r["recovered_success"] for r in found if "recovered_success" in r]
-                proved = np.array(proofs) >= 0.9
-                line += [*_told(method, mine, bad), _share(proved), f"{_cost(rows, mine):.2f}"]
-                body.append(line)
-    header = ["search", "half", "clean / backdoored", "AUROC", "found at best threshold", "found"]
-    header += ["false alarms", "right class", "trigger proved", "cost"]
-    return "## With the model alone\n\n" + _table(header, body) if body else ""
+                line += [*_told(method, mine, bad), _share(np.array(proofs) >= 0.9)]
+                body.append([*line, f"{_cost(rows, mine):.2f}"])
+    header = ["detector", "half", "data", "clean / backdoored", "AUROC", "found at best threshold"]
+    header += ["found", "false alarms", "right class", "trigger proved", "cost"]
+    return f"## {title}\n\n" + _table(header, body)
+
+
+def elsewhere(rows: Sequence[Row]) -> str:
+    """Other data and networks than those whose clean models are the law."""
+    body = []
+    for place in dict.fromkeys((row["data"], row["network"]) for row in rows):
+        mine = [row for row in rows if (row["data"], row["network"]) == place]
+        clean = [row for row in mine if row["attack"] is None]
+        bad = [row for row in mine if row["attack"] and row["attack_success"] >= 0.8]
+        line = [*place, f"{statistics.mean(row['accuracy'] for row in mine):.3f}"]
+        for start in ("trusted", "alone"):
+            found = [row for row in bad if set(_accused(row, start)) & set(row["targets"])]
+            told = [row for row in clean if _accused(row, start)]
+            line += [f"{len(found)} of {len(bad)}", f"{len(told)} of {len(clean)}"]
+        body.append(line)
+    header = ["data", "network", "mean accuracy", "found, trusted clips", "false alarms"]
+    header += ["found, model alone", "false alarms"]
+    return "## Elsewhere\n\n" + _table(header, body)
+
+
+def _accused(row: Row, start: str) -> list[str]:
+    """The classes that the detectors in ``WITHOUT_CLIPS``, heard as one, accuse."""
+    trusted = USUAL if start == "trusted" else 0
+    told = [
+        _prior_p_values({"detector": name, "trusted": trusted, "classes": scores})
+        for name, scores in row[start].items()
+    ]
+    p_values = cauchy_combination(np.array(told))
+    return [row["classes"][k] for k in np.flatnonzero(p_values <= FALSE_ALARMS)]
 
 
 def _told(method: Method, mine: Sequence[Row], bad: np.ndarray) -> list[str]:

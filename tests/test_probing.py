@@ -321,7 +321,10 @@ def test_an_audit_says_what_it_rests_on(tmp_path: Path) -> None:
     assert "; the law of clean cnn models" in evidence.calibration
     assert evidence.p_value is not None
     assert evidence.target == max(evidence.class_scores, key=lambda k: evidence.class_scores[k])
-    alone = oto.audit(model, trusted=trusted, detectors=detectors)
-    assert "reference" not in alone.evidence[0].calibration
+    (alone,) = oto.audit(model, trusted=trusted, detectors=detectors).evidence
+    assert alone.p_value is None
+    assert "no clean models are known that were looked at so" in alone.reason
+    (usual,) = oto.audit(model, trusted=trusted, detectors=[Probing()]).evidence
+    assert "clean cnn models trained on other clips (weaker)" in usual.calibration
     with pytest.raises(ManifestError, match="reference models are trained on trusted clips"):
         oto.audit(model, tones(30), references=4)

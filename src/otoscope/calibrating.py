@@ -99,9 +99,16 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
     if len(law := known.get(DISTANCES, [])) >= FEWEST_REFERENCES:
         p_values = new_draw_p_values(class_distances(own), np.array(law))
         return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
-    if view.clips is None and (found := _law_of_models(detector, view, len(scored))):
+    if (view.clips is None or detector.absolute) and (
+        found := _law_of_models(detector, view, len(scored))
+    ):
         law, rests_on = found
         return Calibrated(scored, own, standing_p_values(detector, own, law), rests_on)
+    if detector.absolute:
+        raise NotApplicable(
+            "no clean models are known that were looked at so, by these settings; "
+            "compare with reference models, or look by the default ones"
+        )
     return Calibrated(scored, own, class_outlier_p_values(own), "the model's other classes")
 
 
@@ -122,17 +129,22 @@ def standing_p_values(
 
 
 def _law_of_models(detector: Detector, view: View, classes: int) -> tuple[list[float], str] | None:
-    """The law of clean models that a model alone, or with trusted clips, is compared with."""
-    network = network_of(view.model)
-    if view.trusted is None:
-        small = priors_of(detector.law, CNN.name)
-        if law := small.get(among_alike(FROM_BABBLE, classes)):
-            weaker = "" if network and network.name == CNN.name else " (another network: weaker)"
-            return law, f"{len(law)} clean {CNN.name} models, searched from babble, too{weaker}"
-    law = priors_of(detector.law, network.name).get(among_alike(OWN, classes)) if network else None
-    if network and law:
-        return law, f"clean {network.name} models trained on other clips (weaker)"
-    return None
+    """The law of clean models that a model alone, or with trusted clips, is compared with, and what
+    it rests on.
+
+    Laws are of small CNNs, looked at by a detector's default settings. ``absolute`` scores of other
+    networks are compared with them, too.
+    """
+    network, searched = network_of(view.model), detector.absolute and view.trusted is None
+    same = network is not None and network.name == CNN.name
+    law = priors_of(detector.law, CNN.name).get(
+        among_alike(FROM_BABBLE if searched else OWN, classes)
+    )
+    if not law or detector != type(detector)() or not (same or detector.absolute):
+        return None
+    told = f"{len(law)} clean {CNN.name} models "
+    told += "searched from babble, too" if searched else "trained on other clips"
+    return law, told + (" (weaker)" if same else ", another network (weaker)")
 
 
 def among_alike(law: str, classes: int) -> str:

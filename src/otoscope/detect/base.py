@@ -95,8 +95,8 @@ class Detector(ABC):
     """A frozen configuration with a ``name``, a ``level`` and ``score``.
 
     An audit combines detectors by their ``votes``. What is known of clean models and training sets
-    is kept under ``law``. ``absolute`` tells that a class score means the same in every model, and
-    not only beside those of the model's other classes.
+    is kept under ``law``. ``absolute`` tells that a class score means the same in every model: such
+    scores are compared with those of clean models, never with those of the model's other classes.
     """
 
     name: ClassVar[str]

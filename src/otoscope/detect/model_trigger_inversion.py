@@ -38,7 +38,6 @@ class TriggerInversion(Detector):
 
     name: ClassVar[str] = "trigger-inversion"
     level: ClassVar[Literal["data", "model"]] = "model"
-    absolute: ClassVar[bool] = True
     steps: int = 120
     batch: int = 8
     bands: int = 32

@@ -18,9 +18,9 @@ import model_level
 import otoscope as oto
 from otoscope.auditing import look
 from otoscope.cache import Cache
+from otoscope.checkpoints import load_checkpoint
 from otoscope.datasets import Splits
 from otoscope.detect import DETECTORS, WITHOUT_CLIPS
-from otoscope.models import load_model
 from otoscope.registry import build
 from otoscope.zoo import Member, raise_member
 from rows import Job, Row, complete
@@ -51,7 +51,7 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
     member, splits = Member(**job, split="sequestered"), _data(job["data"], folder)
     with tempfile.TemporaryDirectory() as place:
         row = raise_member(member, {member.data: splits}, Path(place), cache)
-        model = load_model(Path(place) / member.file_name)
+        model = load_checkpoint(Path(place) / member.file_name)
     told: Row = {name: row[name] for name in ("accuracy", "attack_success", "targets")}
     told["classes"] = model.hearing.classes
     for name, trusted in (("alone", None), ("trusted", splits.trusted.per_class(TRUSTED))):

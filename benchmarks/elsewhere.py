@@ -4,8 +4,8 @@
     python benchmarks/elsewhere.py --table                 # rebuild docs/model-level.md
 
 One row per (data, network, attack, seed) in ``benchmarks/results/elsewhere.jsonl``: a model is
-trained and scored by what an audit runs without training clips and references, beside trigger
-inversion, once with nothing but the model and once with ten trusted clips a class.
+trained and scored by two detectors that know the clean models of our own data, once with nothing
+but the model and once with ten trusted clips a class.
 """
 
 import functools
@@ -16,11 +16,12 @@ from pathlib import Path
 import catalogue
 import model_level
 import otoscope as oto
+from model_level_page import PAIR
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint
 from otoscope.datasets import Splits
-from otoscope.detect import DETECTORS, WITHOUT_CLIPS
+from otoscope.detect import DETECTORS
 from otoscope.registry import build
 from otoscope.zoo import Member, raise_member
 from rows import Job, Row, complete
@@ -56,7 +57,7 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
     told["classes"] = model.hearing.classes
     for name, trusted in (("alone", None), ("trusted", splits.trusted.per_class(TRUSTED))):
         view = look(model, None, trusted=trusted)
-        scores = {d: build(DETECTORS, d).score(view).classes for d in WITHOUT_CLIPS}
+        scores = {d: build(DETECTORS, d).score(view).classes for d in PAIR}
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}
     return told
 

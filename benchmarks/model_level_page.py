@@ -26,7 +26,7 @@ from otoscope.calibrating import (
     among_alike,
     standing_p_values,
 )
-from otoscope.detect import DETECTORS, WITHOUT_CLIPS, MetaClassifier
+from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
@@ -38,8 +38,9 @@ USUAL = 10
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
-TOGETHER = " and ".join(WITHOUT_CLIPS)
-"""What an audit of a model runs without references and training clips, beside trigger inversion."""
+PAIR = ("probing", "universal-perturbation")
+TOGETHER = " and ".join(PAIR)
+"""Both heard as one, as an audit combines them."""
 
 READS = ("probing", "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
@@ -165,14 +166,14 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def together(rows: Sequence[Row]) -> list[Row]:
-    """Rows of the detectors in ``WITHOUT_CLIPS`` heard as one, as an audit combines them."""
+    """Rows of the detectors in ``PAIR`` heard as one, as an audit combines them."""
     by_model: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row["detector"] in WITHOUT_CLIPS:
+        if row["detector"] in PAIR:
             by_model.setdefault(row["sha256"], {})[row["detector"]] = row
     names, made = _class_names(rows), []
     for told in by_model.values():
-        if len(told) == len(WITHOUT_CLIPS):
+        if len(told) == len(PAIR):
             p_values = cauchy_combination(np.array([_prior_p_values(told[d]) for d in told]))
             first, best = next(iter(told.values())), int(p_values.argmin())
             row = {**first, "detector": TOGETHER, "p": float(p_values.min())}
@@ -318,7 +319,7 @@ def elsewhere(rows: Sequence[Row]) -> str:
 
 
 def _accused(row: Row, start: str) -> list[str]:
-    """The classes that the detectors in ``WITHOUT_CLIPS``, heard as one, accuse."""
+    """The classes that the detectors in ``PAIR``, heard as one, accuse."""
     trusted = USUAL if start == "trusted" else 0
     told = [
         _prior_p_values({"detector": name, "trusted": trusted, "classes": scores})

@@ -129,14 +129,20 @@ def test_data_alone_is_audited_through_a_probe(bad: Poisoned) -> None:
     assert any("probe was trained" in line for line in verdict.not_tested)
 
 
-def test_a_model_alone_is_searched_from_babble(victim: TorchModel) -> None:
+def test_a_model_alone_says_what_could_not_be_tested(victim: TorchModel) -> None:
     verdict = audit(victim)
-    told = {e.detector: e for e in verdict.evidence}
-    for name in ("probing", "universal-perturbation", "trigger-inversion"):
-        assert told[name].p_value is not None, name
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.outcome.exit_code == 3
     assert verdict.clips == []
-    assert verdict.p_value is not None
-    assert "no clips to judge" in told["witness"].reason
+    assert all(e.reason for e in verdict.evidence)
+    assert any("name a search, such as probing" in said for said in verdict.not_tested)
+
+
+def test_a_model_alone_is_searched_from_babble_when_asked(victim: TorchModel) -> None:
+    names = ("probing", "universal-perturbation", "trigger-inversion")
+    verdict = audit(victim, detectors=[build(DETECTORS, name) for name in names])
+    assert [e.p_value is not None for e in verdict.evidence] == [True] * 3
+    assert "from babble, too (weaker)" in verdict.evidence[0].calibration
     assert any("training data: none was given" in said for said in verdict.not_tested)
 
 

@@ -27,11 +27,11 @@ from otoscope.detect import (
     DETECTORS,
     OF_A_DELIVERED_MODEL,
     WITH_REFERENCES,
-    WITHOUT_CLIPS,
     WITHOUT_FEATURES,
     Detector,
     IndependentWitness,
     Scores,
+    TriggerInversion,
     View,
 )
 from otoscope.detect.own_network import OWN_SEED, probe
@@ -81,9 +81,8 @@ def audit(
 
     Without a model, a probe (the small CNN) is trained on the clips. ``detectors`` defaults to
     those that ``detect.DEFAULT`` names, for model and clips together also
-    ``detect.OF_A_DELIVERED_MODEL``, with references also ``detect.WITH_REFERENCES``, with neither
-    references nor clips also ``detect.WITHOUT_CLIPS``, for a model without features also
-    ``detect.WITHOUT_FEATURES``. Every detector's class scores become p-values
+    ``detect.OF_A_DELIVERED_MODEL``, with references also ``detect.WITH_REFERENCES``, for a model
+    without features also ``detect.WITHOUT_FEATURES``. Every detector's class scores become p-values
     that hold over all classes; the p-values of one class are combined over the detectors (Cauchy,
     by the detectors' votes); the smallest over the classes is the verdict's: SUSPICIOUS at or below
     ``false_alarm_level``, BACKDOORED at or below a fifth of it. Clips of the accused classes are
@@ -143,13 +142,18 @@ def _seeds(view: View, findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def by_default(view: View) -> tuple[str, ...]:
-    """The detectors of an audit that is not told which to run."""
+    """The detectors of an audit that is not told which to run.
+
+    With nothing but the model none searches: how often babble makes trigger inversion accuse a
+    clean model is not known.
+    """
     deaf = view.clips is not None and view.features is None
+    alone = view.clips is None and view.trusted is None
     return (
-        *DEFAULT,
+        *(name for name in DEFAULT if not (alone and name == TriggerInversion.name)),
         *(OF_A_DELIVERED_MODEL if view.delivered and view.clips is not None else ()),
         *(WITHOUT_FEATURES if deaf else ()),
-        *(WITH_REFERENCES if view.references else () if view.clips else WITHOUT_CLIPS),
+        *(WITH_REFERENCES if view.references else ()),
     )
 
 
@@ -365,6 +369,11 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
         told.append("the training data: none was given, so no clip could be named")
     if trusted is None:
         told.append("anything that needs clips known to be good: none were given")
+    if view.clips is None and trusted is None:
+        told.append(
+            "made-up speech: with nothing but the model, name a search, such as probing; it is "
+            "compared with clean models of our own data"
+        )
     return told
 
 

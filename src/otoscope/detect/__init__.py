@@ -75,17 +75,14 @@ WITHOUT_FEATURES = ("strip",)
 OF_A_DELIVERED_MODEL = ("independent-witness",)
 """What it runs besides where the clips come with somebody else's model."""
 
-WITHOUT_CLIPS = ("probing", "universal-perturbation")
-"""What it runs besides where no training clips come with the model, nor reference models."""
-
 WITH_REFERENCES = ("meta-classifier", "probing")
-"""What it runs besides when there are reference models."""
+"""What it runs besides when there are reference models, without which these know the clean models
+of our own data only."""
 
 __all__ = [
     "DEFAULT",
     "DETECTORS",
     "OF_A_DELIVERED_MODEL",
-    "WITHOUT_CLIPS",
     "WITHOUT_FEATURES",
     "WITH_REFERENCES",
     "ActivationClustering",

@@ -52,7 +52,9 @@ def audit(
     ] = None,
     references: Annotated[
         int,
-        typer.Option(help="Clean models to train on the trusted clips to compare with, 8 to 32."),
+        typer.Option(
+            help="Clean models to train on the trusted clips to compare with: 8 to 32, 4 at least."
+        ),
     ] = 0,
     level: Annotated[float, typer.Option(help="False-alarm level of the verdict.")] = 0.05,
     discovery: Annotated[float, typer.Option(help="False-discovery rate of flagged clips.")] = 0.1,

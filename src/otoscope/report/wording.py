@@ -95,8 +95,8 @@ def next_steps(verdict: Verdict) -> list[str]:
             return [
                 *steps,
                 "Take this report to whoever supplied the data or the model.",
-                "Repair: train again without the flagged clips (in Python, otoscope.repair), then "
-                "audit the result again.",
+                "Repair: train again without the flagged clips (otoscope clean, then otoscope "
+                "train; in Python, otoscope.repair), then audit the result again.",
             ]
         case Outcome.SUSPICIOUS:
             return [

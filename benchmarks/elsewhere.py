@@ -26,7 +26,6 @@ from otoscope.registry import build
 from otoscope.zoo import Member, raise_member
 from rows import Job, Row, complete
 
-TRUSTED = 10
 PLACES = (
     ("librispeech-speakers", "cnn"),
     ("demo", "cnn"),
@@ -55,7 +54,10 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
         model = load_checkpoint(Path(place) / member.file_name)
     told: Row = {name: row[name] for name in ("accuracy", "attack_success", "targets")}
     told["classes"] = model.hearing.classes
-    for name, trusted in (("alone", None), ("trusted", splits.trusted.per_class(TRUSTED))):
+    for name, trusted in (
+        ("alone", None),
+        ("trusted", splits.trusted.per_class(model_level.TRUSTED)),
+    ):
         view = look(model, None, trusted=trusted)
         scores = {d: build(DETECTORS, d).score(view).classes for d in PAIR}
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}

@@ -99,11 +99,8 @@ def calibrated(detector: Detector, view: View, scores: Scores) -> Calibrated:
     if len(law := known.get(DISTANCES, [])) >= FEWEST_REFERENCES:
         p_values = new_draw_p_values(class_distances(own), np.array(law))
         return Calibrated(scored, own, p_values, "the other classes; " + _sets(law))
-    if (view.clips is None or detector.absolute) and (
-        found := _law_of_models(detector, view, len(scored))
-    ):
-        law, rests_on = found
-        return Calibrated(scored, own, standing_p_values(detector, own, law), rests_on)
+    if found := _by_clean_models(detector, view, scored, own):
+        return found
     if detector.absolute:
         raise NotApplicable(
             "no clean models are known that were looked at so, by these settings; "
@@ -128,23 +125,29 @@ def standing_p_values(
     return chance(standing(detector, scores), np.array(law))
 
 
-def _law_of_models(detector: Detector, view: View, classes: int) -> tuple[list[float], str] | None:
-    """The law of clean models that a model alone, or with trusted clips, is compared with, and what
-    it rests on.
+def _by_clean_models(
+    detector: Detector,
+    view: View,
+    scored: Int[np.ndarray, "scored"],
+    own: Float[np.ndarray, "scored"],
+) -> Calibrated | None:
+    """By the law of clean models that were looked at so; None where none is known.
 
-    Laws are of small CNNs, looked at by a detector's default settings. ``absolute`` scores of other
-    networks are compared with them, too.
+    Laws are of small CNNs, looked at by a detector's default settings, without training clips.
+    ``absolute`` scores of other networks, and beside training clips, are compared with them, too.
     """
     network, searched = network_of(view.model), detector.absolute and view.trusted is None
     same = network is not None and network.name == CNN.name
     law = priors_of(detector.law, CNN.name).get(
-        among_alike(FROM_BABBLE if searched else OWN, classes)
+        among_alike(FROM_BABBLE if searched else OWN, len(scored))
     )
-    if not law or detector != type(detector)() or not (same or detector.absolute):
+    alike = detector.absolute or (same and view.clips is None)
+    if not law or not alike or detector != type(detector)():
         return None
     told = f"{len(law)} clean {CNN.name} models "
     told += "searched from babble, too" if searched else "trained on other clips"
-    return law, told + (" (weaker)" if same else ", another network (weaker)")
+    told += " (weaker)" if same else ", another network (weaker)"
+    return Calibrated(scored, own, standing_p_values(detector, own, law), told)
 
 
 def among_alike(law: str, classes: int) -> str:

@@ -5,7 +5,10 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-WINDOW_S = 0.032
+from otoscope.audio import rms
+from otoscope.detect.probes import gain_of
+from otoscope.networks.log_mel import fft_size
+
 FORMANTS_HZ = ((250, 850, 80), (800, 2500, 120), (2300, 3500, 200))
 """Lowest and highest place of each, and its width."""
 
@@ -33,7 +36,7 @@ def babble(count: int, length: int, sample_rate: int, seed: int) -> Float32[Tens
 
 
 def _clip(length: int, sample_rate: int, rng: np.random.Generator) -> Float32[Tensor, "time"]:
-    size = 1 << (max(16, round(WINDOW_S * sample_rate)) - 1).bit_length()
+    size = fft_size(sample_rate)
     hop, window = size // 4, torch.hann_window(size, dtype=torch.float64)
     hz = np.arange(size // 2 + 1)[:, None] * sample_rate / size
     spoken = rng.uniform(*SHARE) * length / sample_rate
@@ -60,11 +63,11 @@ def _clip(length: int, sample_rate: int, rng: np.random.Generator) -> Float32[Te
     noise = spectrum(rng.standard_normal(length))
     speech = spectrum(_pulses(length, sample_rate, rng)) * tract * voiced + noise * mouth * hissed
     speech *= (place > 0) & (place < 1)
-    room = spectrum(rng.standard_normal(length)) * _gain(rng.uniform(*NOISE_DB))
-    tilt = _gain(rng.uniform(*TILT_DB_PER_OCTAVE) * np.log2(np.maximum(hz, 60) / 1000))
+    room = spectrum(rng.standard_normal(length)) * gain_of(rng.uniform(*NOISE_DB))
+    tilt = gain_of(rng.uniform(*TILT_DB_PER_OCTAVE) * np.log2(np.maximum(hz, 60) / 1000))
     whole = torch.from_numpy((speech / _rms(speech) + room / _rms(noise)) * tilt)
     sound = torch.istft(whole, size, hop, window=window, length=length)
-    level = float(_gain(rng.uniform(*LEVEL_DB))) / _rms(sound.numpy())
+    level = float(gain_of(rng.uniform(*LEVEL_DB))) / _rms(sound.numpy())
     return (level * sound).clamp(-1, 1).float()
 
 
@@ -78,8 +81,4 @@ def _pulses(length: int, sample_rate: int, rng: np.random.Generator) -> Float[np
 
 
 def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.abs(values) ** 2))) or 1.0
-
-
-def _gain(db: float | np.ndarray) -> float | np.ndarray:
-    return 10 ** (db / 20)
+    return float(rms(np.abs(values).ravel())) or 1.0

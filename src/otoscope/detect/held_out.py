@@ -14,7 +14,7 @@ from otoscope.detect.babble import babble
 from otoscope.detect.base import View
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Recovered
-from otoscope.networks.log_mel import mel_filters
+from otoscope.networks.log_mel import fft_size, mel_filters
 from otoscope.numerics import fast_math
 
 TRUSTED, BABBLED = "trusted clips", "words of synthesised babble"
@@ -127,7 +127,7 @@ def _where_it_acts(
     change: Float32[np.ndarray, "time"], sample_rate: int, bands: int = 32
 ) -> np.ndarray:
     """The square root of a change's mel power (bands, frames), its loudest place being 1."""
-    size = 1 << (round(0.032 * sample_rate) - 1).bit_length()
+    size = fft_size(sample_rate)
     spectrum = torch.stft(
         torch.from_numpy(change),
         size,

@@ -4,9 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from otoscope.networks.log_mel import mel_filters
-
-WINDOW_S = 0.032
+from otoscope.networks.log_mel import fft_size, mel_filters
 
 
 class MelPlane:
@@ -18,7 +16,7 @@ class MelPlane:
 
     def __init__(self, sample_rate: int, length: int, bands: int, device: torch.device) -> None:
         self.length = length
-        self.size = 1 << (round(WINDOW_S * sample_rate) - 1).bit_length()
+        self.size = fft_size(sample_rate)
         self.window = torch.hann_window(self.size, device=device)
         filters = mel_filters(sample_rate, self.size, bands)
         spread = filters.T / np.maximum(filters.T.sum(axis=1, keepdims=True), 1e-12)

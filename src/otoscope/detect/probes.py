@@ -131,16 +131,16 @@ def _systems(
     frequencies = np.fft.rfftfreq(2 * length, 1 / sample_rate)
     octaves = np.log2(np.maximum(frequencies, 20.0) / 1000.0)
     for tilt in (-9.0, -6.0, -3.0, 3.0, 6.0, 9.0):
-        yield f"tilt of {tilt:g} dB an octave", _gain(tilt * octaves)
+        yield f"tilt of {tilt:g} dB an octave", gain_of(tilt * octaves)
     for centre in np.geomspace(150.0, 0.4 * sample_rate, 6):
         for gain in (-20.0, 20.0):
             bell = gain * np.exp(-0.5 * (np.log2(np.maximum(frequencies, 1) / centre) / 0.5) ** 2)
-            yield f"{gain:g} dB around {centre:.0f} Hz", _gain(bell)
+            yield f"{gain:g} dB around {centre:.0f} Hz", gain_of(bell)
     for share in (0.9, 0.75, 0.5, 0.25, 0.12):
         edge = share * sample_rate / 2
-        yield f"low pass at {edge:.0f} Hz", _gain(-60.0 * (frequencies > edge))
+        yield f"low pass at {edge:.0f} Hz", gain_of(-60.0 * (frequencies > edge))
     for edge in (200.0, 500.0, 1000.0):
-        yield f"high pass at {edge:.0f} Hz", _gain(-60.0 * (frequencies < edge))
+        yield f"high pass at {edge:.0f} Hz", gain_of(-60.0 * (frequencies < edge))
     for delay_s in (0.002, 0.01, 0.03, 0.08, 0.15, 0.3):
         for gain in (0.4, 0.8):
             yield (
@@ -154,7 +154,8 @@ def _systems(
         yield f"room with a decay of {decay_s:g} s", room
 
 
-def _gain(gain_db: np.ndarray) -> np.ndarray:
+def gain_of(gain_db: float | np.ndarray) -> np.ndarray:
+    """What multiplies an amplitude by so many dB."""
     return np.asarray(10 ** (gain_db / 20))
 
 

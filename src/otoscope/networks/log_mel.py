@@ -24,8 +24,8 @@ class LogMel(nn.Module):
     ) -> None:
         super().__init__()
         self.hop = max(1, round(sample_rate * hop_s))
-        width = max(16, round(sample_rate * window_s))
-        self.size = 1 << (width - 1).bit_length()
+        width = _width(sample_rate, window_s)
+        self.size = fft_size(sample_rate, window_s)
         self.register_buffer("window", torch.hann_window(width), persistent=False)
         filters = mel_filters(sample_rate, self.size, bands).astype(np.float32)
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
@@ -44,6 +44,15 @@ class LogMel(nn.Module):
         )
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.log(self.filters @ power + FLOOR)[:, None]
+
+
+def fft_size(sample_rate: int, window_s: float = 0.032) -> int:
+    """The power of two that holds a window of ``window_s`` seconds."""
+    return 1 << (_width(sample_rate, window_s) - 1).bit_length()
+
+
+def _width(sample_rate: int, window_s: float) -> int:
+    return max(16, round(sample_rate * window_s))
 
 
 def mel_filters(

@@ -71,6 +71,25 @@ def test_help_does_not_import_torch() -> None:
     assert done.stdout.strip().endswith("False")
 
 
+def test_the_package_runs_as_a_module() -> None:
+    words = [sys.executable, "-m", "otoscope", "audit"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "give a MODEL, --data, or both" in done.stderr
+
+
+def test_long_work_in_a_log_says_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from otoscope import progress
+
+    seconds = iter(range(0, 1000, 25))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    with progress.drawn(progress.rich_bar):
+        list(progress.track(range(5), "scanning", 5))
+    assert capsys.readouterr().err == "scanning: 3 of 5\n"
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, otoscope; print({'torch', 'numpy', 'sklearn', 'openai'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -212,6 +231,7 @@ def test_skipped_recordings_are_counted_and_listed(run: Run, speech: Path, tmp_p
     done = run("attack", tmp_path / "some", "--out", tmp_path / "out", "--rate", "0.1")
     assert done.returncode == 0
     assert "skipped 1 recording:" in done.stderr
+    assert 'all-to-one names no target: "a", the first class, is taken' in done.stderr
     assert "a/empty.wav: is empty (0 bytes)" in done.stderr
 
 

@@ -92,6 +92,22 @@ def test_a_dry_run_tries_nothing(called: Call) -> None:
     assert done.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "spent"),
+    [
+        (("--budget", "200"), (200, 20, 3)),
+        (("--budget", "12"), (12, 1, 1)),
+        (("--budget", "12", "--retrained", "4"), (12, 4, 3)),
+        (("--budget", "12", "--decided", "2"), (12, 2, 2)),
+    ],
+)
+def test_what_is_not_given_of_a_budget_follows(
+    called: Call, options: tuple[str, ...], spent: tuple[int, ...]
+) -> None:
+    done = called("redteam", "data", *options, "--i-own-this-data", "--dry-run")
+    assert tuple(json.loads(done.output)["budget"].values())[:3] == spent
+
+
 def test_a_white_box_attacker_trains_the_model(called: Call) -> None:
     options = ("--i-own-this-data", "--dry-run", "--access", "white-box")
     plan = json.loads(called("redteam", "data", *COMMON, *options).output)

@@ -146,6 +146,12 @@ def test_nothing_usable_names_the_first_reasons(make_tree: MakeTree) -> None:
         Clips.load(tree)
 
 
+def test_a_list_of_missing_files_is_called_by_its_name(tmp_path: Path) -> None:
+    write_csv(tmp_path / "list.csv", [Row("gone.wav", "yes")])
+    with pytest.raises(ManifestError, match=r"list.csv: none of 1 recordings"):
+        Clips.load(tmp_path / "list.csv")
+
+
 @pytest.mark.parametrize(("classes", "count"), [(("yes",), 9), (("no", "yes", "up"), 1)])
 def test_one_class_and_three_clips_load_but_do_not_train(
     make_tree: MakeTree, classes: tuple[str, ...], count: int

@@ -114,10 +114,13 @@ def test_the_demo_poisons_finds_and_repairs(
 ) -> None:
     from otoscope import demo
     from otoscope.cache import Cache
+    from otoscope.clips import Clips
 
     said: list[str] = []
     verdict = demo.run(tmp_path / "out", 0, Cache(tmp_path / "cache"), said.append)
     assert verdict.targets == [demo.TARGET]
+    held = [Clips.load(tmp_path / "out" / name) for name in ("poisoned/manifest.csv", "trusted")]
+    assert [len(clips) for clips in held] == [1950, 300]
     repaired = re.search(r"clips, ([\d.]+)% of triggered clips obey", said[-1])
     assert repaired is not None
     assert float(repaired[1]) < 10

@@ -113,9 +113,8 @@ class Clips(Sequence[Clip]):
         skipped = (*manifest.skipped, *found.broken, *broken)
         if not whole.any():
             listed = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:3])
-            raise ManifestError(
-                f"{manifest.root}: none of {len(manifest.rows)} recordings can be used{listed}"
-            )
+            count, named = len(manifest.rows), manifest.source or manifest.root
+            raise ManifestError(f"{named}: none of {count} recordings can be used{listed}")
         seconds, items = seconds[whole], tuple(compress(found.clips, whole))
         if duration_s is None:
             duration_s = float(seconds.max() if fit == "pad" else np.quantile(seconds, 0.95))

@@ -58,11 +58,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Rows, the folder that their paths start from, and what was left out."""
+    """Rows, the folder that their paths start from, what was left out, and what was read."""
 
     root: Path
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...] = ()
+    source: Path | None = None
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -102,7 +103,7 @@ def read_manifest(source: Path) -> Manifest:
                 f"({', '.join(sorted(AUDIO_ENDINGS))})"
             )
         raise ManifestError(f"{source}: lists no usable recording{reasons}")
-    return Manifest(root, tuple(kept.values()), tuple(skipped))
+    return Manifest(root, tuple(kept.values()), tuple(skipped), source)
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:

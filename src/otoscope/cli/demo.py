@@ -24,3 +24,4 @@ def demo(
 
     main_job.run(out, seed, open_cache(no_cache), typer.echo)
     typer.echo(f"report: {out / 'audit.html'}")
+    typer.echo(f"models, training and trusted clips to try other commands on: {out}")

@@ -16,7 +16,7 @@ from otoscope.errors import SpecError
 
 if TYPE_CHECKING:
     from otoscope.llm import Client
-    from otoscope.redteam import Arena, Campaign
+    from otoscope.redteam import Arena, Budget, Campaign
     from otoscope.redteam.outcomes import Access
 
 Owned = Annotated[
@@ -26,8 +26,13 @@ StrategyName = Annotated[
     str, typer.Option(help="random, catalogue, cma-es, bayesian, map-elites, ppo, or llm.")
 ]
 Queries = Annotated[int, typer.Option(help="How many attacks are screened.")]
-Retrained = Annotated[int, typer.Option(help="How many of them are trained from scratch.")]
-Decided = Annotated[int, typer.Option(help="How many of these over three seeds.")]
+Retrained = Annotated[
+    int | None,
+    typer.Option(help="How many of them are trained from scratch; default: a tenth of --budget."),
+]
+Decided = Annotated[
+    int | None, typer.Option(help="How many of these over three seeds; default: 3 at most.")
+]
 Seen = Annotated[
     str,
     typer.Option(
@@ -50,8 +55,8 @@ def redteam(
     data: Data,
     strategy: StrategyName = "map-elites",
     budget: Queries = 200,
-    retrained: Retrained = 20,
-    decided: Decided = 3,
+    retrained: Retrained = None,
+    decided: Decided = None,
     access: Seen = "scores",
     in_view: Annotated[
         list[str] | None,
@@ -77,10 +82,10 @@ def redteam(
     Exit code 0: none found that evades every watcher; 1: some did.
     Example: otoscope redteam speech/ --strategy map-elites --budget 200 --i-own-this-data
     """
-    from otoscope.redteam import Budget, Campaign
+    from otoscope.redteam import Campaign
     from otoscope.redteam.arena import IN_VIEW
 
-    spent = Budget(budget, retrained, decided)
+    spent = _budget(budget, retrained, decided)
     client = client_of(llm, llm_limits) if llm else None
     watchers, seen = (tuple(in_view or IN_VIEW), tuple(held_out or ("audit",))), _access(access)
     with _arena(
@@ -112,8 +117,8 @@ def harden(
     strategy: StrategyName = "map-elites",
     rounds: Annotated[int, typer.Option(help="Attack, choose, attack again: so many times.")] = 2,
     budget: Queries = 100,
-    retrained: Retrained = 10,
-    decided: Decided = 3,
+    retrained: Retrained = None,
+    decided: Decided = None,
     access: Seen = "scores",
     detector: Annotated[
         list[str] | None,
@@ -136,10 +141,9 @@ def harden(
     Example: otoscope harden speech/ --rounds 2 --budget 100 --i-own-this-data
     """
     from otoscope.detect import DEFAULT, OF_A_DELIVERED_MODEL
-    from otoscope.redteam import Budget
     from otoscope.redteam.hardening import harden as hardened
 
-    spent = Budget(budget, retrained, decided)
+    spent = _budget(budget, retrained, decided)
     names, seen = tuple(detector or (*DEFAULT, *OF_A_DELIVERED_MODEL)), _access(access)
     with _arena(
         data, duration, fit, network, epochs, seed, ((), ()), seen, i_own_this_data
@@ -291,6 +295,15 @@ def _write(path: Path, content: Any) -> None:
 
     write_atomically(path, json_format.dumps(content, indent=2) + "\n")
     typer.echo(f"kept: {path}")
+
+
+def _budget(screened: int, retrained: int | None, decided: int | None) -> "Budget":
+    """What the three options say; what is not given follows from what is."""
+    from otoscope.redteam import Budget
+
+    if retrained is None:
+        retrained = max(screened // 10, decided or 1)
+    return Budget(screened, retrained, min(3, retrained) if decided is None else decided)
 
 
 def _access(name: str) -> "Access":

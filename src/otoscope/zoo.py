@@ -221,13 +221,33 @@ def raise_member(
     member: Member, data: Mapping[str, Splits], folder: Path, cache: Cache | None = None
 ) -> Row:
     """Train one member, write its checkpoint and return its row."""
+    started = time.monotonic()
+    model, attacks, rate = made(member, data, cache)
+    test = data[member.data].test
+    save_checkpoint(model, folder / member.file_name)
+    heard = activations(model, test)
+    return asdict(member) | {
+        "family": family(member.attack) if member.attack else None,
+        "rate": rate,
+        "targets": sorted({name for attack in attacks for name in _targets(attack, test)}),
+        "accuracy": accuracy(heard.predicted, test.labels),
+        "attack_success": _success(model, attacks, test, member.seed),
+        "file": member.file_name,
+        "sha256": model.sha256,
+        "data_sha256": data[member.data].train.sha256,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def made(
+    member: Member, data: Mapping[str, Splits], cache: Cache | None = None
+) -> tuple[TorchModel, tuple[Attack, ...], float]:
+    """Train one member: the model, the attacks on it (none on a clean one) and the poison rate."""
     require(member.data in data, f"the zoo was given no data set called {member.data!r}")
     splits, network = data[member.data], build(NETWORKS, member.network)
-    recipe, started = Recipe(epochs=member.epochs), time.monotonic()
-    attacks: tuple[Attack, ...] = ()
-    rate = 0.0
+    recipe = Recipe(epochs=member.epochs)
     if member.attack is None:
-        model = train(
+        clean = train(
             network,
             splits.train,
             seed=member.seed,
@@ -235,25 +255,12 @@ def raise_member(
             recipe=recipe,
             cache=cache,
         )
-    else:
-        entry = _fitting(entry_of(member.attack), splits.train, member.seed)
-        done = carry_out(entry, splits, network, member.seed, recipe=recipe, cache=cache)
-        if not isinstance(done.model, TorchModel):
-            raise ModelError(f"{member.attack}: made a model that has no checkpoint format")
-        model, attacks, rate = done.model, done.attacks, entry.rate
-    save_checkpoint(model, folder / member.file_name)
-    heard = activations(model, splits.test)
-    return asdict(member) | {
-        "family": family(member.attack) if member.attack else None,
-        "rate": rate,
-        "targets": sorted({name for attack in attacks for name in _targets(attack, splits.test)}),
-        "accuracy": accuracy(heard.predicted, splits.test.labels),
-        "attack_success": _success(model, attacks, splits.test, member.seed),
-        "file": member.file_name,
-        "sha256": model.sha256,
-        "data_sha256": splits.train.sha256,
-        "seconds": round(time.monotonic() - started, 1),
-    }
+        return clean, (), 0.0
+    entry = _fitting(entry_of(member.attack), splits.train, member.seed)
+    done = carry_out(entry, splits, network, member.seed, recipe=recipe, cache=cache)
+    if not isinstance(done.model, TorchModel):
+        raise ModelError(f"{member.attack}: made a model that has no checkpoint format")
+    return done.model, done.attacks, entry.rate
 
 
 def entry_of(attack: str) -> Entry:

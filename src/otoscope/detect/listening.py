@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
-from otoscope.models import logits_of
+from otoscope.models import TorchModel, logits_of
 from otoscope.networks import CNN
 from otoscope.registry import Spec
 from otoscope.training import Recipe, TrainingHook, train
@@ -93,15 +93,18 @@ def _spans(
 def taught_by(
     teachers: Clips, clips: Clips, *, steps: int, seed: int, cache: Cache | None
 ) -> Heard:
-    """What a small CNN that learned from ``teachers`` says each of ``clips`` is: probabilities.
+    """What a small CNN that learned from ``teachers`` says each of ``clips`` is: probabilities."""
+    model = taught(teachers, steps=steps, seed=seed, cache=cache)
+    return np.asarray(softmax(logits_of(model, clips, cache).astype(np.float64), axis=1))
 
-    It learns from about ``steps`` batches.
-    """
+
+def taught(teachers: Clips, *, steps: int, seed: int, cache: Cache | None) -> TorchModel:
+    """A small CNN that learned from ``teachers``, in about ``steps`` batches."""
     size = min(BATCH, len(teachers))
     rng = np.random.default_rng(seed)
     # so many times over that judging, once an epoch, costs little beside learning
     often = np.tile(np.arange(len(teachers)), -(-steps * size // (EPOCHS * len(teachers))))
-    model = train(
+    return train(
         CNN(),
         teachers.subset(often),
         seed=seed,
@@ -110,7 +113,6 @@ def taught_by(
         hook=Varied(),
         cache=cache,
     )
-    return np.asarray(softmax(logits_of(model, clips, cache).astype(np.float64), axis=1))
 
 
 def heard_across(

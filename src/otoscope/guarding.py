@@ -23,6 +23,9 @@ from otoscope.registry import require
 FEWEST_TRUSTED = 4
 """A class with fewer trusted clips has no place that a live clip could be far from."""
 
+FEWEST_LEFT = 2
+"""So many clips of a class must be left to measure those that are held out."""
+
 STEPS_PER_CLASS = 20
 HALVES, FOLDS = 2, 10
 
@@ -58,7 +61,8 @@ class Guard:
 
     Each counts from its median in units of the distance to its 0.95 quantile, both over the trusted
     clips, and their sum gives a conformal p-value there. A trusted clip is measured from places
-    that nine tenths of the others gave, and by the witness that did not learn from it. Of a model
+    that nine tenths of the others gave, and by the witness that did not learn from it; clips of one
+    speaker are left out together where that leaves some of every class. Of a model
     that does not show the input of its last linear layer only the second is known
     (``sees_inside``).
 
@@ -70,7 +74,7 @@ class Guard:
     ) -> None:
         self.model, self.level, self.hearing = model, level, model.hearing
         names, labels = len(trusted.classes), trusted.labels
-        turn = _turns(labels, seed)
+        turn = _turns(trusted, seed)
         self._witnesses = [
             taught(
                 trusted.subset(turn % HALVES != half),
@@ -195,13 +199,33 @@ def guard(
         return Guard(model, clips, level=level, seed=seed, cache=kept)
 
 
-def _turns(labels: Calls, seed: int) -> Calls:
-    """The clips of each class numbered in an order that the seed draws."""
-    turn, rng = np.zeros(len(labels), np.int64), np.random.default_rng(seed)
+def _turns(clips: Clips, seed: int) -> Calls:
+    """Which clips are held out together: those of a speaker, where enough of every class are left.
+
+    A live clip's speaker need not be among those of the trusted ones. Else each clip of a class has
+    a number of its own. The order is drawn by the seed.
+    """
+    labels, rng = clips.labels, np.random.default_rng(seed)
+    speakers = [clip.speaker for clip in clips]
+    if all(speakers):
+        _, of = np.unique(speakers, return_inverse=True)
+        turn = rng.permutation(of.max() + 1)[of]
+        if all(_left(labels, turn % parts) >= FEWEST_LEFT for parts in (HALVES, FOLDS)):
+            return np.asarray(turn)
+    turn = np.zeros(len(labels), np.int64)
     for k in np.unique(labels):
         members = np.flatnonzero(labels == k)
         turn[members] = rng.permutation(len(members))
     return turn
+
+
+def _left(labels: Calls, part: Calls) -> int:
+    """The fewest clips of a class that are left while one part is held out."""
+    sizes = np.bincount(labels)
+    return min(
+        int((sizes - np.bincount(labels[part == p], minlength=len(sizes))).min())
+        for p in np.unique(part)
+    )
 
 
 def _unlikely(heard: Float[np.ndarray, "clips classes"], called: Calls) -> PerClip:

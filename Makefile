@@ -3,6 +3,7 @@
 # make bench  docs/results.md, from real recordings (DATA=../shared/data); resumes
 # make catalogue  docs/attacks.md, the same way: every published attack
 # make cleaning   docs/cleaning.md and docs/detectors.md, the same way: training sets cleaned
+# make guard    docs/guard.md, the same way: live clips judged
 # make redteam  docs/redteam-results.md, the same way: attackers that search
 # make scale  docs/scale.md, the same way: seconds and memory up to a million clips
 # make gallery  docs/gallery.html: every attack to hear and to see
@@ -12,7 +13,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench catalogue cleaning redteam scale gallery browser clean
+.PHONY: demo test check bench catalogue cleaning guard redteam scale gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -38,6 +39,9 @@ catalogue: $(INSTALLED)
 cleaning: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/cleaning.py --data $(DATA)
 	$(BIN)/python -W ignore benchmarks/detectors.py --data $(DATA)
+
+guard: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/guarding.py --data $(DATA)
 
 redteam: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/redteam.py --data $(DATA)

@@ -98,7 +98,19 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "attack", "train", "audit", "clean", "plot", "gallery", "doctor", "zoo", "summarise"],
+    [
+        "demo",
+        "attack",
+        "train",
+        "audit",
+        "clean",
+        "plot",
+        "gallery",
+        "doctor",
+        "zoo",
+        "summarise",
+        "guard",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})

@@ -9,6 +9,9 @@ _DISABLED = {
     "demo": "the embedded demo data (otoscope demo, datasets.demo)",
     "onnx": "auditing ONNX models",
     "llm": "asking a language model (the red team's, and otoscope summarise)",
+    "quality": "how well triggered speech is understood and liked (otoscope risk --quality)",
+    "redteam": "attackers that search (otoscope redteam, otoscope harden)",
+    "serve": "a guard behind an address (otoscope guard without recordings)",
     "bench": "the comparison with other tools (benchmarks/)",
     "dev": "running the project's own checks",
 }

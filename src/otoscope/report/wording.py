@@ -97,6 +97,7 @@ def next_steps(verdict: Verdict) -> list[str]:
                 "Take this report to whoever supplied the data or the model.",
                 "Repair: train again without the flagged clips (otoscope clean, then otoscope "
                 "train; in Python, otoscope.repair), then audit the result again.",
+                "Where it has to stay in use till then, put otoscope guard before it.",
             ]
         case Outcome.SUSPICIOUS:
             return [

@@ -48,7 +48,7 @@ def jobs() -> Iterator[Job]:
 
 def run(job: Job, folder: Path, cache: Cache | None) -> Row:
     """Train a model, and search it from both starts."""
-    member, splits = Member(**job, split="sequestered"), _data(job["data"], folder)
+    member, splits = Member(**job, split="sequestered"), splits_of(job["data"], folder)
     with tempfile.TemporaryDirectory() as place:
         row = raise_member(member, {member.data: splits}, Path(place), cache)
         model = load_checkpoint(Path(place) / member.file_name)
@@ -65,7 +65,8 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
 
 
 @functools.cache
-def _data(name: str, folder: Path) -> Splits:
+def splits_of(name: str, folder: Path) -> Splits:
+    """The data of one place."""
     if name == "librispeech-speakers":
         return oto.datasets.librispeech_speakers(folder / "librispeech-10-speakers")
     return oto.datasets.demo() if name == "demo" else catalogue.data(name, folder)

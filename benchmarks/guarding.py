@@ -3,26 +3,26 @@
     python benchmarks/guarding.py --data ../shared/data   # run what is missing
     python benchmarks/guarding.py --table                 # rebuild the tables from rows
 
-One row per model of the first round of the zoo (``otoscope.zoo``) in
-``benchmarks/results/guarding.jsonl``: test clips are judged as they are and, of a backdoored model,
-with the trigger, each with what the model shows inside and by its answers alone. The two statistics
-were chosen on models of the design half, before any sequestered one was guarded.
+One row per model of the first round of the zoo (``otoscope.zoo``), and of other speech and other
+networks (``elsewhere.py``), in ``benchmarks/results/guarding.jsonl``: test clips are judged as they
+are and, of a backdoored model, with the trigger, each with what the model shows inside and by its
+answers alone. The two statistics were chosen on models of the design half, before any sequestered
+one was guarded.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-import catalogue
+import elsewhere
 import otoscope as oto
 from otoscope import zoo
 from otoscope.cache import Cache
 from otoscope.clips import Clips
-from otoscope.datasets import Splits
 from otoscope.guarding import Guard, Judged
 from otoscope.metrics import wilson_interval
 from otoscope.models import AudioModel, FunctionModel
@@ -40,8 +40,13 @@ TESTED = 300
 """Test clips a model, drawn by a seed."""
 
 KIND = {"arabic-speech-commands": "keywords", "arabic-speakers": "speakers"}
+FROM_ELSEWHERE = 12
+"""Three models of each of its places: clean, a clap, clean."""
+
 WAYS = {"inside": "inside and answers", "answers": "answers alone"}
-SPLITS = ("sequestered", "design")
+SPLITS: tuple[zoo.Split, ...] = ("sequestered", "design")
+AWAY: zoo.Split = "sequestered"
+"""Nothing was designed on these either."""
 
 
 def jobs() -> Iterator[Job]:
@@ -49,13 +54,14 @@ def jobs() -> Iterator[Job]:
     members = zoo.plan(list(KIND), ["cnn"], 1)
     for split in SPLITS:
         yield from (asdict(member) for member in members if member.split == split)
+    for job in islice(elsewhere.jobs(), FROM_ELSEWHERE):
+        yield asdict(zoo.Member(**job, split=AWAY))
 
 
 def run(job: Job, folder: Path, cache: Cache) -> Row:
     """Guard one model, and count its alarms."""
-    splits = _data(folder)
-    model, attacks, _ = zoo.made(zoo.Member(**job), splits, cache)
-    mine = splits[job["data"]]
+    mine = elsewhere.splits_of(KIND.get(job["data"], job["data"]), folder)
+    model, attacks, _ = zoo.made(zoo.Member(**job), {job["data"]: mine}, cache)
     drawn = np.random.default_rng(0).permutation(len(mine.test))[:TESTED]
     test, trusted = mine.test.subset(np.sort(drawn)), mine.trusted.per_class(TRUSTED)
     row: Row = {"family": zoo.family(job["attack"]) if job["attack"] else None}
@@ -77,11 +83,6 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
             row["attack_success"] = float(np.mean(np.concatenate(obeyed)))
         row[way] = told
     return row
-
-
-@functools.cache
-def _data(folder: Path) -> dict[str, Splits]:
-    return {name: catalogue.data(kind, folder) for name, kind in KIND.items()}
 
 
 def _silent(model: AudioModel) -> FunctionModel:
@@ -125,21 +126,24 @@ def page() -> str:
 def tables(rows: Sequence[Row]) -> str:
     """False alarms and what is caught, summed up, then model by model."""
     body = []
-    for split in SPLITS:
-        for data, kind in KIND.items():
-            mine = [row for row in rows if (row["split"], row["data"]) == (split, data)]
-            body += [_summed(split, kind, way, mine) for way in WAYS if mine]
-    header = ["half", "task", "judged by", "models: clean / backdoored"]
+    for split, place in product(SPLITS, dict.fromkeys(_place(row) for row in rows)):
+        mine = [row for row in rows if (row["split"], _place(row)) == (split, place)]
+        body += [_summed(split, place, way, mine) for way in WAYS if mine]
+    header = ["half", "data, network", "judged by", "models: clean / backdoored"]
     header += ["false alarms, clean models", "false alarms, backdoored models"]
     header += ["of clips that the model got right", "caught, mean over models", "worst model"]
     return "## Summary\n\n" + table(header, body) + "\n## Model by model\n\n" + _each(rows)
+
+
+def _place(row: Row) -> str:
+    return f"{KIND.get(row['data'], row['data'])}, {row['network']}"
 
 
 def _backdoored(row: Row) -> bool:
     return row["attack"] is not None and row["attack_success"] >= zoo.SUCCESS
 
 
-def _summed(split: str, kind: str, way: str, rows: Sequence[Row]) -> list[str]:
+def _summed(split: str, place: str, way: str, rows: Sequence[Row]) -> list[str]:
     clean = [row[way] for row in rows if row["attack"] is None]
     bad = [row for row in rows if _backdoored(row)]
     share = [row[way]["caught"] / row[way]["obeyed"] for row in bad]
@@ -148,7 +152,7 @@ def _summed(split: str, kind: str, way: str, rows: Sequence[Row]) -> list[str]:
     heard_right = sum(row["accuracy"] * row[way]["clean"] for row in rows)
     return [
         split,
-        kind,
+        place,
         WAYS[way],
         f"{len(clean)} / {len(bad)}",
         _rate(clean),
@@ -174,7 +178,7 @@ def _rate(told: Sequence[Row]) -> str:
 def _each(rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
-        line = [row["split"], KIND[row["data"]], row["attack"] or "clean", str(row["seed"])]
+        line = [row["split"], _place(row), row["attack"] or "clean", str(row["seed"])]
         success = row.get("attack_success")
         line += [f"{row['accuracy']:.3f}", "–" if success is None else f"{success:.2f}"]
         for way in WAYS:
@@ -183,7 +187,7 @@ def _each(rows: Sequence[Row]) -> str:
             obeyed = told.get("obeyed", 0)
             line.append(f"{told['caught'] / obeyed:.3f}" if obeyed else "–")
         body.append(line)
-    header = ["half", "task", "attack", "seed", "accuracy", "attack success"]
+    header = ["half", "data, network", "attack", "seed", "accuracy", "attack success"]
     header += ["false alarms", "caught", "false alarms, answers alone", "caught, answers alone"]
     return table(header, body)
 

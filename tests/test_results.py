@@ -94,6 +94,12 @@ def test_the_page_of_tests_on_models_is_what_its_rows_say() -> None:
     assert model_level.PAGE.read_text() == model_level.page()
 
 
+def test_the_guards_page_is_what_its_rows_say() -> None:
+    import guarding
+
+    assert guarding.PAGE.read_text() == guarding.page()
+
+
 def test_peers_judge_the_same_clips() -> None:
     import main_job
     from toys import activations_with

@@ -79,8 +79,9 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
             obeyed.append(attack.shift.achieved(called, clips.labels, clips.classes))
             caught.append(_alarms(heard) & obeyed[-1])
         if attacks:
-            told |= {"obeyed": int(np.sum(obeyed)), "caught": int(np.sum(caught))}
-            row["attack_success"] = float(np.mean(np.concatenate(obeyed)))
+            done = np.concatenate(obeyed)
+            told |= {"obeyed": int(done.sum()), "caught": int(np.concatenate(caught).sum())}
+            row["attack_success"] = float(done.mean())
         row[way] = told
     return row
 

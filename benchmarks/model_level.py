@@ -242,7 +242,7 @@ def write_priors() -> None:
             for (name, law, classes), values in known.items()
             if name == detector and len(values) >= FEWEST
         }
-        priors[detector] = {CNN.name: laws}
+        priors[build(DETECTORS, detector).law] = {CNN.name: laws}
     weights, by_classes = learned_from(read(ROWS))
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
@@ -258,7 +258,7 @@ def _laws(rows: Sequence[Row]) -> dict[tuple[str, str, int], list[float]]:
     for row in rows:
         if row.get("split") != "design" or row["attack"] is not None or "classes" not in row:
             continue
-        told = standing(DETECTORS[row["detector"]](), np.array(row["classes"]))
+        told = standing(build(DETECTORS, row["detector"]), np.array(row["classes"]))
         laws = {OWN if row["trusted"] else FROM_BABBLE: float(told.max())}
         if "reference_score" in row:
             laws[REFERENCES] = row["reference_score"]

@@ -30,6 +30,7 @@ from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_margin import gamma_p_value
 from otoscope.detect.model_meta_classifier import distances, log_odds
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
+from otoscope.registry import build
 
 Row = dict[str, Any]
 FALSE_ALARMS = 0.05
@@ -38,11 +39,14 @@ USUAL = 10
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
+DECISIONS = "probing:answers=labels"
+"""Probing as it was till the second zoo, by decisions: what the meta-classifier learned from."""
+
 PAIR = ("probing", "universal-perturbation")
 TOGETHER = " and ".join(PAIR)
 """Both heard as one, as an audit combines them."""
 
-READS = ("probing", "universal-perturbation", "weight-statistics")
+READS = (DECISIONS, "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
 
@@ -59,12 +63,13 @@ class Method:
 
 def _law(row: Row, law: str, network: str = "cnn") -> np.ndarray:
     """What clean models of the design half with about as many classes score."""
-    return np.array(priors_of(row["detector"], network)[among_alike(law, len(row["classes"]))])
+    known = priors_of(build(DETECTORS, row["detector"]).law, network)
+    return np.array(known[among_alike(law, len(row["classes"]))])
 
 
 def _prior_p_values(row: Row) -> Float[np.ndarray, "classes"]:
     law = _law(row, OWN if row["trusted"] else FROM_BABBLE)
-    detector = DETECTORS[row["detector"]]()
+    detector = build(DETECTORS, row["detector"])
     return standing_p_values(detector, np.array(row["classes"]), law.tolist())
 
 
@@ -112,7 +117,7 @@ def _by_own_classes(name: str, detector: str) -> Method:
 
 REFERENCES_ALONE = Method(
     "probing, 8 references alone",
-    "probing",
+    DECISIONS,
     lambda r: r["reference_score"],
     lambda r: r["reference_p"] <= FALSE_ALARMS,
     "reference_target",
@@ -124,7 +129,7 @@ METHODS = (
         lambda r: r["log_odds"],
         lambda r: _meta_p(r) <= FALSE_ALARMS,
     ),
-    _by_references("probing, 8 references", "probing"),
+    _by_references("probing, 8 references", DECISIONS),
     REFERENCES_ALONE,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
@@ -155,7 +160,7 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     whole, place, made = _learned(known, names), count(), []
     for read in found:
         law = without[next(place) % FOLDS] if _design(read) else whole
-        odds, probing = log_odds(_distances(read), law), read["probing"]
+        odds, probing = log_odds(_distances(read), law), read[DECISIONS]
         best = names[probing["data"]].get(int(odds.argmax()))
         row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
         row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
@@ -204,13 +209,13 @@ def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
 
 
 def _design(read: dict[str, Row]) -> bool:
-    return bool(read["probing"]["split"] == "design")
+    return bool(read[DECISIONS]["split"] == "design")
 
 
 def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
     answers, weights = read["universal-perturbation"], read["weight-statistics"]["classes"]
     above = np.array(answers["classes"]) - np.array(answers["references"])
-    return distances(np.array(read["probing"]["apart"]), above, np.array(weights))
+    return distances(np.array(read[DECISIONS]["apart"]), above, np.array(weights))
 
 
 def _learned(
@@ -221,8 +226,8 @@ def _learned(
     truth = np.concatenate(
         [
             [
-                names[one["probing"]["data"]].get(k) in one["probing"]["true_targets"]
-                for k in range(len(one["probing"]["classes"]))
+                names[one[DECISIONS]["data"]].get(k) in one[DECISIONS]["true_targets"]
+                for k in range(len(one[DECISIONS]["classes"]))
             ]
             for one in known
         ]
@@ -253,7 +258,7 @@ def tables(
     usual = [row for row in told if row["trusted"] == USUAL]
     first = [*training, *usual, *judged(usual)]
     parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
-    parts += [_curve([row for row in told if row["detector"] == "probing"])]
+    parts += [_curve([row for row in told if row["detector"] == DECISIONS])]
     parts += [_zoo(rebuilt_zoo, "The second zoo")]
     unit = [row for row in rebuilt if row["detector"] == "training"]
     for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
@@ -366,7 +371,7 @@ def _summary(rows: Sequence[Row], split: str) -> str:
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
-    proofs = [r["recovered_success"] for r in clean if r["detector"] == "probing"]
+    proofs = [r["recovered_success"] for r in clean if r["detector"] == DECISIONS]
     there = _share(np.array(proofs) >= 0.9)
     said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
     return f"## {split.capitalize()} half\n\n" + _table(header, body) + f"\n{said}\n"

@@ -142,7 +142,7 @@ def _by_clean_models(
         among_alike(FROM_BABBLE if searched else OWN, len(scored))
     )
     alike = detector.absolute or (same and view.clips is None)
-    if not law or not alike or detector != type(detector)():
+    if not law or not alike or not detector.usual:
         return None
     told = f"{len(law)} clean {CNN.name} models "
     told += "searched from babble, too" if searched else "trained on other clips"

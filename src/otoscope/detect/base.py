@@ -109,6 +109,11 @@ class Detector(ABC):
         """The name under which ``priors.json`` holds what clean models and sets score."""
         return self.name
 
+    @property
+    def usual(self) -> bool:
+        """Whether its settings are those by which clean models were looked at."""
+        return self == type(self)()
+
     @abstractmethod
     def score(self, view: View) -> Scores:
         """Score every class, and at the data level every clip; raises ``NotApplicable``."""

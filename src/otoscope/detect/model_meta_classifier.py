@@ -17,6 +17,9 @@ from otoscope.errors import NotApplicable
 LEARNED = "coefficients"
 """Under this name and ``ANY_NETWORK``, ``priors.json`` holds what was learned."""
 
+PULLS = Probing(answers="labels")
+"""Whose pulls it learned from."""
+
 
 @dataclass(frozen=True)
 class MetaClassifier(Detector):
@@ -51,10 +54,10 @@ class MetaClassifier(Detector):
         """The statistics, before they are weighed."""
         if not view.references:
             raise NotApplicable("there are no reference models to compare with")
-        weights, pulls = WeightStatistics().score(view), Probing().score(view)
+        weights, pulls = WeightStatistics().score(view), PULLS.score(view)
         answers = UniversalPerturbation().score(view)
         assert pulls.profile is not None
-        apart, _ = reference_p_values(pulls.profile, reference_profiles(Probing(), view))
+        apart, _ = reference_p_values(pulls.profile, reference_profiles(PULLS, view))
         usual = reference_profiles(UniversalPerturbation(), view).mean(axis=(0, 1))
         told = distances(apart, answers.classes - usual, weights.classes)
         return Read(told, pulls, answers)

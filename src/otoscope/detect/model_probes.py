@@ -49,9 +49,11 @@ class Probing(Detector):
 
     Tones over frequency, noises in bands, bursts, sweeps, buzzes, filters, echoes, rooms, gains,
     distortions, speeds and gaps (``probes``) are applied to a few clips. A probe's pull to a class
-    is the share of the clips that the model did not call so before and calls so with it
-    (``answers`` "labels"), or the mean rise of their log-probability, floored at -8 and in eighths
-    ("scores").
+    is the share of the clips that the model did not call so before and calls so with it, counted
+    each by the probability that the model gives it (``answers`` "probabilities"), or by 1
+    ("labels"); or the mean rise of their log-probability, floored at -8 and in eighths ("scores").
+    By probabilities clean models are far more alike: what they are made to call something else they
+    are less sure of than what carries a trigger.
     ``queries`` is how many clips the model may be asked about; with fewer than ``clips`` need,
     first clips are left out, down to 12, then all probes but every n-th. A class scores the
     logarithm of the mean over the probes of its pull's fourth power: in clean models, too, many
@@ -68,7 +70,7 @@ class Probing(Detector):
     level: ClassVar[Literal["data", "model"]] = "model"
     absolute: ClassVar[bool] = True
     queries: int = 10_500
-    answers: Literal["labels", "scores"] = "labels"
+    answers: Literal["probabilities", "labels", "scores"] = "probabilities"
     clips: int = 36
 
     def __post_init__(self) -> None:
@@ -78,6 +80,14 @@ class Probing(Detector):
             f"probing.queries must pay for ten probes of {self._fewest} clips and the clips "
             f"themselves, {LEAST_PROBES * self._fewest}; got {self.queries}",
         )
+
+    @property
+    def law(self) -> str:
+        return f"{self.name}, labels" if self.answers == "labels" else self.name
+
+    @property
+    def usual(self) -> bool:
+        return self in (Probing(), Probing(answers="labels"))
 
     @property
     def _fewest(self) -> int:
@@ -114,7 +124,7 @@ class Probing(Detector):
     def _pulls(
         self, model: AudioModel, sounds: Tensor, swept: list[Probe]
     ) -> Float[np.ndarray, "probes classes"]:
-        of = _called if self.answers == "labels" else _log_probabilities
+        of = READ[self.answers]
         rows = []
         with fast_math():
             before = model.logits(sounds[:, None])
@@ -137,9 +147,17 @@ def _called(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
     return np.asarray(np.eye(logits.shape[1])[logits.argmax(1).numpy()])
 
 
+def _sure(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
+    return np.asarray(_called(logits) * logits.softmax(dim=1).numpy())
+
+
 def _log_probabilities(logits: Tensor) -> Float[np.ndarray, "clips classes"]:
     floored = logits.log_softmax(dim=1).clamp(min=LEAST_LOG_PROBABILITY)
     return floored.numpy().astype(np.float64) / -LEAST_LOG_PROBABILITY
+
+
+READ = {"probabilities": _sure, "labels": _called, "scores": _log_probabilities}
+"""What is read of the logits of a clip, class by class."""
 
 
 def _spread_over_classes(clips: Clips, count: int, seed: int) -> np.ndarray:

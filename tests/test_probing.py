@@ -94,7 +94,7 @@ def test_an_echo_is_the_clip_and_a_later_copy() -> None:
     assert float(out.square().sum()) == pytest.approx(0.25, rel=1e-3)
 
 
-@pytest.mark.parametrize("answers", ["labels", "scores"])
+@pytest.mark.parametrize("answers", ["probabilities", "labels", "scores"])
 def test_a_door_at_high_frequencies_stands_out(answers: str, trusted: Clips) -> None:
     detector = Probing(answers=answers, clips=12, queries=4000)  # type: ignore[arg-type]
     found = detector.score(View(Bandwise(3200.0), 0, trusted=trusted))
@@ -130,6 +130,36 @@ def test_of_changes_that_send_as_many_clips_the_slightest_is_shown(trusted: Clip
     clips = trusted.waveforms(range(12))[:, 0]
     shown = _slightest(Bandwise(3200.0), [loud, quiet, useless], clips, 2)
     assert shown.what == "quiet"
+
+
+def test_a_clip_counts_by_how_sure_the_model_is_of_where_it_went(trusted: Clips) -> None:
+    # whatever is changed is called "b", with a probability of 0.6
+    sounds = {clip.tobytes() for clip in trusted.waveforms(range(len(trusted)))[:, 0]}
+    logits = np.log(np.array([[0.9, 0.02, 0.02, 0.02, 0.02, 0.02], [0.08] + [0.08] * 5]))
+    logits[1, 1] = np.log(0.6)
+
+    def answers(waveforms: np.ndarray) -> np.ndarray:
+        return logits[[int(w[0].tobytes() not in sounds) for w in waveforms]].astype(np.float32)
+
+    pulls = [
+        Probing(answers=by, clips=12, queries=400)  # type: ignore[arg-type]
+        .score(View(FunctionModel(answers, HEARING), 0, trusted=trusted))
+        .profile
+        for by in ("probabilities", "labels")
+    ]
+    assert pulls[0] is not None
+    assert pulls[0][:, 1] == pytest.approx(0.6)
+    assert pulls[0][:, [0, 2, 3, 4, 5]] == pytest.approx(0)
+    assert pulls[1] == pytest.approx(pulls[0] / 0.6)
+
+
+def test_decisions_alone_have_a_law_of_their_own() -> None:
+    assert Probing().usual
+    assert Probing(answers="labels").usual
+    assert Probing(answers="labels").law != Probing().law
+    assert priors_of(Probing(answers="labels").law, CNN.name)
+    assert not Probing(answers="scores").usual
+    assert not Probing(clips=12).usual
 
 
 def test_pull_counts_clips_that_were_called_otherwise(trusted: Clips) -> None:

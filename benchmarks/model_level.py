@@ -31,11 +31,13 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import (
     ANY_NETWORK,
+    OWN,
+    among_alike,
     class_distances,
     class_outlier_p_values,
     reference_p_values,
 )
-from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike, standing
+from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, REFERENCES, standing
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, MetaClassifier, Probing
@@ -234,7 +236,7 @@ def write_priors() -> None:
     number of classes, and what the meta-classifier learns there."""
     first, rebuilt = (_laws(read(path)) for path in (ROWS, REBUILT))
     # a model and its rebuilt one are too alike to count as two
-    known = first | {key: law for key, law in rebuilt.items() if key[1] != REFERENCES}
+    known = rebuilt | first | {key: law for key, law in rebuilt.items() if key[1] != REFERENCES}
     priors = json.loads(PRIORS.read_text())
     for detector in sorted({detector for detector, _, _ in known}):
         laws = {
@@ -243,7 +245,7 @@ def write_priors() -> None:
             if name == detector and len(values) >= FEWEST
         }
         priors[build(DETECTORS, detector).law] = {CNN.name: laws}
-    weights, by_classes = learned_from(read(ROWS))
+    weights, by_classes = learned_from(read(REBUILT))
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
         name = among_alike(LOG_ODDS, classes)

@@ -12,18 +12,19 @@ from sklearn.linear_model import LogisticRegression
 
 from otoscope.calibrate import (
     ANY_NETWORK,
+    OWN,
+    among_alike,
     anomaly_index,
     cauchy_combination,
     draw_p_values,
     new_draw_p_values,
     priors_of,
+    spreads_above,
 )
 from otoscope.calibrating import (
     FROM_BABBLE,
     LOG_ODDS,
-    OWN,
     REFERENCES,
-    among_alike,
     standing_p_values,
 )
 from otoscope.detect import DETECTORS, MetaClassifier
@@ -46,7 +47,7 @@ PAIR = ("probing", "universal-perturbation")
 TOGETHER = " and ".join(PAIR)
 """Both heard as one, as an audit combines them."""
 
-READS = (DECISIONS, "universal-perturbation", "weight-statistics")
+READS = ("probing", "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
 
@@ -116,7 +117,7 @@ def _by_own_classes(name: str, detector: str) -> Method:
 
 
 REFERENCES_ALONE = Method(
-    "probing, 8 references alone",
+    "probing by decisions, 8 references alone",
     DECISIONS,
     lambda r: r["reference_score"],
     lambda r: r["reference_p"] <= FALSE_ALARMS,
@@ -129,7 +130,9 @@ METHODS = (
         lambda r: r["log_odds"],
         lambda r: _meta_p(r) <= FALSE_ALARMS,
     ),
-    _by_references("probing, 8 references", DECISIONS),
+    Method("probing", "probing", lambda r: -_prior_p(r), _by_prior),
+    _by_references("probing, 8 references", "probing"),
+    _by_references("probing by decisions, 8 references", DECISIONS),
     REFERENCES_ALONE,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
@@ -152,15 +155,15 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     Those of the design half are judged by regressions that did not learn from them, in folds.
     """
     found, names = _read(rows), _class_names(rows)
-    known = [one for one in found if _design(one)]
+    known, clean = [one for one in found if _design(one)], _clean_pulls(found)
     without = [
-        _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names)
+        _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names, clean)
         for fold in range(FOLDS)
     ]
-    whole, place, made = _learned(known, names), count(), []
+    whole, place, made = _learned(known, names, clean), count(), []
     for read in found:
         law = without[next(place) % FOLDS] if _design(read) else whole
-        odds, probing = log_odds(_distances(read), law), read[DECISIONS]
+        odds, probing = log_odds(_distances(read, clean), law), read["probing"]
         best = names[probing["data"]].get(int(odds.argmax()))
         row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
         row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
@@ -192,12 +195,13 @@ def together(rows: Sequence[Row]) -> list[Row]:
 def learned_from(rows: Sequence[Row]) -> tuple[list[float], dict[int, list[float]]]:
     """What is shipped: coefficients from the whole design half, and the log-odds of its clean
     models by their number of classes."""
-    known = [one for one in _read(rows) if _design(one)]
+    found = _read(rows)
+    known = [one for one in found if _design(one)]
     law: dict[int, list[float]] = {}
     for row in judged(rows):
         if row["split"] == "design" and row["attack"] is None:
             law.setdefault(len(row["classes"]), []).append(row["log_odds"])
-    return _learned(known, _class_names(rows)).tolist(), law
+    return _learned(known, _class_names(rows), _clean_pulls(found)).tolist(), law
 
 
 def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
@@ -209,25 +213,42 @@ def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
 
 
 def _design(read: dict[str, Row]) -> bool:
-    return bool(read[DECISIONS]["split"] == "design")
+    return bool(read["probing"]["split"] == "design")
 
 
-def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
+def _clean_pulls(found: Sequence[dict[str, Row]]) -> dict[str, list[float]]:
+    """The largest probing score of each clean design model, by its number of classes."""
+    law: dict[str, list[float]] = {}
+    for read in found:
+        probing = read["probing"]
+        if _design(read) and probing["attack"] is None:
+            alike = among_alike(OWN, len(probing["classes"]))
+            law.setdefault(alike, []).append(max(probing["classes"]))
+    return law
+
+
+def _distances(
+    read: dict[str, Row], clean: dict[str, list[float]]
+) -> Float[np.ndarray, "classes statistics"]:
     answers, weights = read["universal-perturbation"], read["weight-statistics"]["classes"]
     above = np.array(answers["classes"]) - np.array(answers["references"])
-    return distances(np.array(read[DECISIONS]["apart"]), above, np.array(weights))
+    pulls = np.array(read["probing"]["classes"])
+    told = spreads_above(pulls, clean[among_alike(OWN, len(pulls))])
+    return distances(told, above, np.array(weights))
 
 
 def _learned(
-    known: Sequence[dict[str, Row]], names: dict[str, dict[int, str]]
+    known: Sequence[dict[str, Row]],
+    names: dict[str, dict[int, str]],
+    clean: dict[str, list[float]],
 ) -> Float[np.ndarray, "coefficients"]:
     """Intercept and weights of a logistic regression: is this class a target of this model?"""
-    read = np.concatenate([_distances(one) for one in known])
+    read = np.concatenate([_distances(one, clean) for one in known])
     truth = np.concatenate(
         [
             [
-                names[one[DECISIONS]["data"]].get(k) in one[DECISIONS]["true_targets"]
-                for k in range(len(one[DECISIONS]["classes"]))
+                names[one["probing"]["data"]].get(k) in one["probing"]["true_targets"]
+                for k in range(len(one["probing"]["classes"]))
             ]
             for one in known
         ]
@@ -256,10 +277,14 @@ def tables(
     training = [row for row in rows if row["detector"] == "training"]
     told = [row for row in rows if row["detector"] != "training"]
     usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual, *judged(usual)]
-    parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
+    first = [*training, *usual]
+    second = [row for row in rebuilt if row.get("trusted") in (None, USUAL)]
+    second += judged(second)
+    parts = [_zoo(rebuilt_zoo, "The zoo"), *(_summary(second, split) for split in SPLITS)]
+    parts += [_families(second), _zoo(zoo, "The first zoo")]
+    parts += [_summary(first, split, "The first zoo's ") for split in SPLITS]
+    parts += [_families(first, "The first zoo: ")]
     parts += [_curve([row for row in told if row["detector"] == DECISIONS])]
-    parts += [_zoo(rebuilt_zoo, "The second zoo")]
     unit = [row for row in rebuilt if row["detector"] == "training"]
     for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
         mine = [row for row in rebuilt if row.get("trusted") == trusted]
@@ -355,7 +380,7 @@ def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.
     return mine, np.array([r["attack"] is not None for r in mine], dtype=bool)
 
 
-def _summary(rows: Sequence[Row], split: str) -> str:
+def _summary(rows: Sequence[Row], split: str, whose: str = "") -> str:
     body = []
     for method in METHODS:
         mine, bad = _of(rows, method, split)
@@ -371,10 +396,11 @@ def _summary(rows: Sequence[Row], split: str) -> str:
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
-    proofs = [r["recovered_success"] for r in clean if r["detector"] == DECISIONS]
+    proofs = [r["recovered_success"] for r in clean if r["detector"] in ("probing", DECISIONS)]
     there = _share(np.array(proofs) >= 0.9)
     said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
-    return f"## {split.capitalize()} half\n\n" + _table(header, body) + f"\n{said}\n"
+    title = f"{whose}{split} half"
+    return f"## {title[0].upper()}{title[1:]}\n\n" + _table(header, body) + f"\n{said}\n"
 
 
 def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
@@ -383,7 +409,7 @@ def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
     return statistics.median(r["cpu_seconds"] / unit[r["data"]] for r in mine)
 
 
-def _families(rows: Sequence[Row]) -> str:
+def _families(rows: Sequence[Row], whose: str = "") -> str:
     shown = [m for m in METHODS if any(r["detector"] == m.detector for r in rows)]
     body = []
     for split in SPLITS:
@@ -398,9 +424,9 @@ def _families(rows: Sequence[Row]) -> str:
                 line.append(_share(flags, interval=False) + told)
             body.append(line)
     header = ["family", "half", *(m.name for m in shown)]
-    return (
-        "## Found at the default decision, by family\n\nMissed attacks in brackets.\n\n"
-        + _table(header, body)
+    title = f"{whose}found at the default decision, by family"
+    return f"## {title[0].upper()}{title[1:]}\n\nMissed attacks in brackets.\n\n" + _table(
+        header, body
     )
 
 

@@ -62,11 +62,10 @@ class Guard:
     Each counts from its median in units of the distance to its 0.95 quantile, both over the trusted
     clips, and their sum gives a conformal p-value there. A trusted clip is measured from places
     that nine tenths of the others gave, and by the witness that did not learn from it; clips of one
-    speaker are left out together where that leaves some of every class. Of a model
-    that does not show the input of its last linear layer only the second is known
-    (``sees_inside``).
+    speaker are left out together where that leaves some of every class. Of a model that does not
+    show the input of its last linear layer only the second is known (``sees_inside``).
 
-    The model is ``hearing``'s; ``level`` is the share of trusted clips that would alarm.
+    ``level`` is the share of trusted clips that would alarm.
     """
 
     def __init__(

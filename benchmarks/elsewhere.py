@@ -16,7 +16,7 @@ from pathlib import Path
 import catalogue
 import model_level
 import otoscope as oto
-from model_level_page import PAIR
+from model_level_page import DECISIONS
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint
@@ -59,7 +59,10 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
         ("trusted", splits.trusted.per_class(model_level.TRUSTED)),
     ):
         view = look(model, None, trusted=trusted)
-        scores = {d: build(DETECTORS, d).score(view).classes for d in PAIR}
+        scores = {
+            d: build(DETECTORS, d).score(view).classes
+            for d in (DECISIONS, "universal-perturbation")
+        }
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}
     return told
 

@@ -245,7 +245,7 @@ def write_priors() -> None:
             if name == detector and len(values) >= FEWEST
         }
         priors[build(DETECTORS, detector).law] = {CNN.name: laws}
-    weights, by_classes = learned_from(read(REBUILT))
+    weights, by_classes = learned_from(read(ROWS))
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
         name = among_alike(LOG_ODDS, classes)

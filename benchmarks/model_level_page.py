@@ -19,7 +19,6 @@ from otoscope.calibrate import (
     draw_p_values,
     new_draw_p_values,
     priors_of,
-    spreads_above,
 )
 from otoscope.calibrating import (
     FROM_BABBLE,
@@ -47,7 +46,7 @@ PAIR = ("probing", "universal-perturbation")
 TOGETHER = " and ".join(PAIR)
 """Both heard as one, as an audit combines them."""
 
-READS = ("probing", "universal-perturbation", "weight-statistics")
+READS = (DECISIONS, "universal-perturbation", "weight-statistics")
 """The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
 
 
@@ -117,7 +116,7 @@ def _by_own_classes(name: str, detector: str) -> Method:
 
 
 REFERENCES_ALONE = Method(
-    "probing by decisions, 8 references alone",
+    "probing, 8 references alone",
     DECISIONS,
     lambda r: r["reference_score"],
     lambda r: r["reference_p"] <= FALSE_ALARMS,
@@ -130,9 +129,8 @@ METHODS = (
         lambda r: r["log_odds"],
         lambda r: _meta_p(r) <= FALSE_ALARMS,
     ),
-    Method("probing", "probing", lambda r: -_prior_p(r), _by_prior),
-    _by_references("probing, 8 references", "probing"),
-    _by_references("probing by decisions, 8 references", DECISIONS),
+    _by_references("probing by probabilities, 8 references", "probing"),
+    _by_references("probing, 8 references", DECISIONS),
     REFERENCES_ALONE,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
     Method("MM-BD", "maximum-margin", lambda r: -_gamma(r), lambda r: _gamma(r) < 0.05),
@@ -155,22 +153,38 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     Those of the design half are judged by regressions that did not learn from them, in folds.
     """
     found, names = _read(rows), _class_names(rows)
-    known, clean = [one for one in found if _design(one)], _clean_pulls(found)
+    known = [one for one in found if _design(one)]
     without = [
-        _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names, clean)
+        _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names)
         for fold in range(FOLDS)
     ]
-    whole, place, made = _learned(known, names, clean), count(), []
+    whole, place, made = _learned(known, names), count(), []
     for read in found:
         law = without[next(place) % FOLDS] if _design(read) else whole
-        odds, probing = log_odds(_distances(read, clean), law), read["probing"]
-        best = names[probing["data"]].get(int(odds.argmax()))
-        row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
-        row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
-        if best != probing["reference_target"]:
-            del row["recovered_success"]  # it is of another class
-        made.append(row)
+        made.append(_weighed(read, law, names))
     return made
+
+
+def judged_by(known: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """Rows of the meta-classifier that learned from the design half of ``known``, other models."""
+    law, _ = learned_from(known)
+    names = _class_names(rows)
+    return [_weighed(read, np.array(law), names) for read in _read(rows)]
+
+
+def _weighed(
+    read: dict[str, Row],
+    law: Float[np.ndarray, "coefficients"],
+    names: dict[str, dict[int, str]],
+) -> Row:
+    """The meta-classifier's row of a model, from those of what it reads."""
+    odds, probing = log_odds(_distances(read), law), read[DECISIONS]
+    best = names[probing["data"]].get(int(odds.argmax()))
+    row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
+    row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
+    if best != probing["reference_target"]:
+        del row["recovered_success"]  # it is of another class
+    return row
 
 
 def together(rows: Sequence[Row]) -> list[Row]:
@@ -195,13 +209,12 @@ def together(rows: Sequence[Row]) -> list[Row]:
 def learned_from(rows: Sequence[Row]) -> tuple[list[float], dict[int, list[float]]]:
     """What is shipped: coefficients from the whole design half, and the log-odds of its clean
     models by their number of classes."""
-    found = _read(rows)
-    known = [one for one in found if _design(one)]
+    known = [one for one in _read(rows) if _design(one)]
     law: dict[int, list[float]] = {}
     for row in judged(rows):
         if row["split"] == "design" and row["attack"] is None:
             law.setdefault(len(row["classes"]), []).append(row["log_odds"])
-    return _learned(known, _class_names(rows), _clean_pulls(found)).tolist(), law
+    return _learned(known, _class_names(rows)).tolist(), law
 
 
 def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
@@ -213,42 +226,25 @@ def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
 
 
 def _design(read: dict[str, Row]) -> bool:
-    return bool(read["probing"]["split"] == "design")
+    return bool(read[DECISIONS]["split"] == "design")
 
 
-def _clean_pulls(found: Sequence[dict[str, Row]]) -> dict[str, list[float]]:
-    """The largest probing score of each clean design model, by its number of classes."""
-    law: dict[str, list[float]] = {}
-    for read in found:
-        probing = read["probing"]
-        if _design(read) and probing["attack"] is None:
-            alike = among_alike(OWN, len(probing["classes"]))
-            law.setdefault(alike, []).append(max(probing["classes"]))
-    return law
-
-
-def _distances(
-    read: dict[str, Row], clean: dict[str, list[float]]
-) -> Float[np.ndarray, "classes statistics"]:
+def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
     answers, weights = read["universal-perturbation"], read["weight-statistics"]["classes"]
     above = np.array(answers["classes"]) - np.array(answers["references"])
-    pulls = np.array(read["probing"]["classes"])
-    told = spreads_above(pulls, clean[among_alike(OWN, len(pulls))])
-    return distances(told, above, np.array(weights))
+    return distances(np.array(read[DECISIONS]["apart"]), above, np.array(weights))
 
 
 def _learned(
-    known: Sequence[dict[str, Row]],
-    names: dict[str, dict[int, str]],
-    clean: dict[str, list[float]],
+    known: Sequence[dict[str, Row]], names: dict[str, dict[int, str]]
 ) -> Float[np.ndarray, "coefficients"]:
     """Intercept and weights of a logistic regression: is this class a target of this model?"""
-    read = np.concatenate([_distances(one, clean) for one in known])
+    read = np.concatenate([_distances(one) for one in known])
     truth = np.concatenate(
         [
             [
-                names[one["probing"]["data"]].get(k) in one["probing"]["true_targets"]
-                for k in range(len(one["probing"]["classes"]))
+                names[one[DECISIONS]["data"]].get(k) in one[DECISIONS]["true_targets"]
+                for k in range(len(one[DECISIONS]["classes"]))
             ]
             for one in known
         ]
@@ -277,14 +273,14 @@ def tables(
     training = [row for row in rows if row["detector"] == "training"]
     told = [row for row in rows if row["detector"] != "training"]
     usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual]
-    second = [row for row in rebuilt if row.get("trusted") in (None, USUAL)]
-    second += judged(second)
-    parts = [_zoo(rebuilt_zoo, "The zoo"), *(_summary(second, split) for split in SPLITS)]
-    parts += [_families(second), _zoo(zoo, "The first zoo")]
-    parts += [_summary(first, split, "The first zoo's ") for split in SPLITS]
-    parts += [_families(first, "The first zoo: ")]
+    first = [*training, *usual, *judged(usual)]
+    parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
     parts += [_curve([row for row in told if row["detector"] == DECISIONS])]
+    second = [row for row in rebuilt if row.get("trusted") in (None, USUAL)]
+    second += judged_by(usual, second)
+    parts += [_zoo(rebuilt_zoo, "The second zoo")]
+    parts += [_summary(second, split, "The second zoo's ") for split in SPLITS]
+    parts += [_families(second, "The second zoo: ")]
     unit = [row for row in rebuilt if row["detector"] == "training"]
     for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
         mine = [row for row in rebuilt if row.get("trusted") == trusted]
@@ -396,7 +392,7 @@ def _summary(rows: Sequence[Row], split: str, whose: str = "") -> str:
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
-    proofs = [r["recovered_success"] for r in clean if r["detector"] in ("probing", DECISIONS)]
+    proofs = [r["recovered_success"] for r in clean if r["detector"] == DECISIONS]
     there = _share(np.array(proofs) >= 0.9)
     said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
     title = f"{whose}{split} half"

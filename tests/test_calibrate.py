@@ -11,7 +11,6 @@ from otoscope.calibrate import (
     class_outlier_p_values,
     conformal_p_values,
     new_draw_p_values,
-    spreads_above,
     upper_draw_p_values,
     within_class_scale,
 )
@@ -143,9 +142,3 @@ def test_benjamini_hochberg_matches_scipy() -> None:
 def test_benjamini_hochberg_of_nothing() -> None:
     assert benjamini_hochberg(np.zeros(0), 0.1).shape == (0,)
     assert not benjamini_hochberg(np.array([0.5, 0.9]), 0.1).any()
-
-
-def test_spreads_above_are_standard_deviations_above_the_mean() -> None:
-    clean = [1.0, 2.0, 3.0]
-    assert spreads_above(np.array([2.0, 5.0, 0.0]), clean) == pytest.approx([0.0, 3.0, -2.0])
-    assert np.isfinite(spreads_above(np.array([2.0]), [1.0, 1.0])).all()

@@ -205,13 +205,6 @@ def upper_draw_p_values(
     return np.asarray(t.sf(apart / (spread * np.sqrt(1 + 2 / len(logs))), max(1, len(upper) - 1)))
 
 
-def spreads_above(
-    scores: Float[np.ndarray, "classes"], clean: Sequence[float]
-) -> Float[np.ndarray, "classes"]:
-    """How many standard deviations each score lies above the mean of ``clean``."""
-    return np.asarray((scores - np.mean(clean)) / max(float(np.std(clean, ddof=1)), 1e-9))
-
-
 def among_alike(law: str, classes: int) -> str:
     """The name of a law of clean models or training sets that have about as many classes."""
     return f"{law}, {'more than' if classes > MANY_CLASSES else 'up to'} {MANY_CLASSES} classes"

@@ -6,38 +6,34 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from otoscope.calibrate import (
-    ANY_NETWORK,
-    OWN,
-    among_alike,
-    class_distances,
-    priors_of,
-    spreads_above,
-)
+from otoscope.calibrate import ANY_NETWORK, class_distances, priors_of, reference_p_values
 from otoscope.detect.base import Detector, Scores, View
 from otoscope.detect.model_probes import Probing
 from otoscope.detect.model_universal_perturbation import UniversalPerturbation
 from otoscope.detect.model_weights import WeightStatistics
 from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
-from otoscope.networks import CNN
 
 LEARNED = "coefficients"
 """Under this name and ``ANY_NETWORK``, ``priors.json`` holds what was learned."""
+
+PULLS = Probing(answers="labels")
+"""Whose pulls it learned from."""
 
 
 @dataclass(frozen=True)
 class MetaClassifier(Detector):
     """Ours. The log-odds that a class is a target, from three statistics of it.
 
-    How many spreads its score lies above those of clean models with about as many classes
-    (``probing``); by how much log-odds its answer to a faint sound exceeds those of reference
-    models, more than the median class's does (``universal-perturbation``); and how far its mean
-    weight lies above those of the model's other classes (``weight-statistics``). A logistic
-    regression weighs their logarithms; it learned from the classes of the design half of our second
-    zoo, some hundred models, where published meta-classifiers read the answers to tuned queries and
-    learn from thousands (MNTD, Xu et al., 1910.03137). Its p-value is that of one more draw of the
-    law of clean models there, each scored by a regression that had not learned from it.
+    How far its pulls lie from those of reference models (``probing``); by how much log-odds its
+    answer to a faint sound exceeds theirs, more than the median class's does
+    (``universal-perturbation``); and how far its mean weight lies above those of the model's other
+    classes (``weight-statistics``). A logistic regression weighs their logarithms; it learned
+    from the classes of the design half of our zoo, some hundred models, where published
+    meta-classifiers read the answers to tuned queries and learn from thousands (MNTD, Xu et al.,
+    1910.03137). Its p-value is that of one more draw of the law of clean models there, each scored
+    by a regression that had not learned from it. The margin of ``maximum-margin`` and the mean pull
+    beside them made it worse there and are left out.
 
     Raises ``NotApplicable`` without reference models, trusted clips, gradients or a last linear
     layer.
@@ -58,12 +54,12 @@ class MetaClassifier(Detector):
         """The statistics, before they are weighed."""
         if not view.references:
             raise NotApplicable("there are no reference models to compare with")
-        weights, pulls = WeightStatistics().score(view), Probing().score(view)
+        weights, pulls = WeightStatistics().score(view), PULLS.score(view)
         answers = UniversalPerturbation().score(view)
-        law = priors_of(Probing.name, CNN.name)[among_alike(OWN, len(pulls.classes))]
+        assert pulls.profile is not None
+        apart, _ = reference_p_values(pulls.profile, reference_profiles(PULLS, view))
         usual = reference_profiles(UniversalPerturbation(), view).mean(axis=(0, 1))
-        above = spreads_above(pulls.classes, law)
-        told = distances(above, answers.classes - usual, weights.classes)
+        told = distances(apart, answers.classes - usual, weights.classes)
         return Read(told, pulls, answers)
 
 
@@ -83,9 +79,8 @@ def distances(
 ) -> Float[np.ndarray, "classes statistics"]:
     """The logarithms of 1 + each statistic; nothing counts below 0.
 
-    ``pulls`` are spreads above clean models; ``answers`` are excesses over references, which count
-    as far as they lie above their median; of ``weights``, mean weights, the distance from each
-    other counts.
+    ``pulls`` are distances from references, ``answers`` excesses over theirs, which count as far as
+    they lie above their median, ``weights`` mean weights, whose distance from each other counts.
     """
     far = np.stack([pulls, answers - np.median(answers), class_distances(weights)], axis=1)
     return np.asarray(np.log1p(np.maximum(far, 0.0)))

@@ -35,6 +35,7 @@ PLACES = (
 ATTACKS = (None, "clap", None, "whistle", None, None)
 """Two thirds of the models are clean: what is asked is how often these are accused."""
 
+HEARD = (DECISIONS, "universal-perturbation")
 FIRST_SEED = 900
 
 

@@ -6,8 +6,9 @@
 One row per model of the first round of the zoo (``otoscope.zoo``), and of other speech and other
 networks (``elsewhere.py``), in ``benchmarks/results/guarding.jsonl``: test clips are judged as they
 are and, of a backdoored model, with the trigger, each with what the model shows inside and by its
-answers alone. The two statistics were chosen on models of the design half, before any sequestered
-one was guarded.
+answers alone. The two statistics were
+chosen on models of the design half; nine sequestered clean models were guarded before clips of one
+speaker were held out together.
 """
 
 from collections.abc import Iterator, Sequence

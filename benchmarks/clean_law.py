@@ -20,12 +20,13 @@ import catalogue
 import cleaning
 from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrate import ANY_NETWORK, among_alike, class_distances
+from otoscope.calibrate import ANY_NETWORK, class_distances
 from otoscope.calibrating import (
     ACCUSED_ALONE,
     ACCUSED_TRUSTED,
     DISTANCES,
     STRENGTHS,
+    among_alike,
 )
 from otoscope.detect import DETECTORS, Scores, Witness
 from otoscope.detect.accusing import strengths

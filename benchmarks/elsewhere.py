@@ -60,10 +60,7 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
         ("trusted", splits.trusted.per_class(model_level.TRUSTED)),
     ):
         view = look(model, None, trusted=trusted)
-        scores = {
-            d: build(DETECTORS, d).score(view).classes
-            for d in (DECISIONS, "universal-perturbation")
-        }
+        scores = {d: build(DETECTORS, d).score(view).classes for d in HEARD}
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}
     return told
 

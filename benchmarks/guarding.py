@@ -6,9 +6,8 @@
 One row per model of the first round of the zoo (``otoscope.zoo``), and of other speech and other
 networks (``elsewhere.py``), in ``benchmarks/results/guarding.jsonl``: test clips are judged as they
 are and, of a backdoored model, with the trigger, each with what the model shows inside and by its
-answers alone. The two statistics were
-chosen on models of the design half; nine sequestered clean models were guarded before clips of one
-speaker were held out together.
+answers alone. The two statistics were chosen on models of the design half; nine sequestered clean
+models were guarded before clips of one speaker were held out together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from jaxtyping import Bool
 
 import elsewhere
 import otoscope as oto
+from model_level import KIND, TRUSTED
 from otoscope import zoo
 from otoscope.cache import Cache
 from otoscope.clips import Clips
@@ -35,12 +35,10 @@ ROWS = HERE / "results" / "guarding.jsonl"
 PAGE = HERE.parent / "docs" / "guard.md"
 MARK = "<!-- tables: python benchmarks/guarding.py --table -->\n"
 
-TRUSTED = 10
 LEVEL = 0.05
 TESTED = 300
 """Test clips a model, drawn by a seed."""
 
-KIND = {"arabic-speech-commands": "keywords", "arabic-speakers": "speakers"}
 FROM_ELSEWHERE = 12
 """Three models of each of its places: clean, a clap, clean."""
 

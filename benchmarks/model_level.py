@@ -31,18 +31,15 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import (
     ANY_NETWORK,
-    OWN,
-    among_alike,
     class_distances,
     class_outlier_p_values,
     reference_p_values,
 )
-from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, REFERENCES, standing
+from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike, standing
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
-from otoscope.detect import DETECTORS, MetaClassifier, Probing
+from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_meta_classifier import LEARNED
-from otoscope.detect.model_probes import pulled
 from otoscope.detect.profiles import reference_profiles
 from otoscope.models import TorchModel
 from otoscope.networks import CNN
@@ -174,8 +171,6 @@ def run(job: Job, zoo: Zoo, folder: Path, cache: Cache) -> Row:
             "references": [round(float(x), 5) for x in profiles.mean(axis=(0, 1))],
             "reference_target": best,
         }
-        if isinstance(detector, Probing):
-            found["reference_pulls"] = [round(float(x), 5) for x in pulled(profiles).mean(axis=0)]
     if scores.recover:
         recovered = scores.recover(model.hearing.classes.index(best))
         found |= {"recovered": recovered.what, "recovered_success": recovered.success}

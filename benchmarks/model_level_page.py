@@ -12,8 +12,6 @@ from sklearn.linear_model import LogisticRegression
 
 from otoscope.calibrate import (
     ANY_NETWORK,
-    OWN,
-    among_alike,
     anomaly_index,
     cauchy_combination,
     draw_p_values,
@@ -23,7 +21,9 @@ from otoscope.calibrate import (
 from otoscope.calibrating import (
     FROM_BABBLE,
     LOG_ODDS,
+    OWN,
     REFERENCES,
+    among_alike,
     standing_p_values,
 )
 from otoscope.detect import DETECTORS, MetaClassifier

@@ -16,8 +16,8 @@ import otoscope as oto
 from otoscope import cli
 from otoscope.auditing import look
 from otoscope.cache import Cache
-from otoscope.calibrate import among_alike, priors_of, upper_draw_p_values
-from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, calibrated
+from otoscope.calibrate import priors_of, upper_draw_p_values
+from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, among_alike, calibrated
 from otoscope.clips import Clips
 from otoscope.detect import IndependentWitness, Scores, View, Witness, own_network
 from otoscope.detect.accusing import (

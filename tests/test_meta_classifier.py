@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from otoscope.calibrate import among_alike, class_distances, draw_p_values, priors_of
-from otoscope.calibrating import LOG_ODDS, calibrated
+from otoscope.calibrate import class_distances, draw_p_values, priors_of
+from otoscope.calibrating import LOG_ODDS, among_alike, calibrated
 from otoscope.detect import MetaClassifier, View
 from otoscope.detect.model_meta_classifier import LEARNED, distances, log_odds
 from otoscope.errors import NotApplicable

@@ -37,14 +37,6 @@ LEAST_LOG_SPREAD = 0.1
 ANY_NETWORK = "any"
 """Where the priors keep what holds for all networks."""
 
-OWN = "clean models"
-"""The law of how far the furthest class of a clean model stands out, looked at with trusted clips:
-its score where that is ``absolute``, else its distance from the model's other classes."""
-
-MANY_CLASSES = 20
-"""More classes have laws of their own: among thirty speakers, whom a model or witnesses know less
-well than twelve words, some class has stronger evidence against it by chance."""
-
 _ROUNDS = 20_000
 
 
@@ -203,11 +195,6 @@ def upper_draw_p_values(
     spread = max(float(np.sqrt(np.mean(upper**2))) if len(upper) else 0.0, LEAST_LOG_SPREAD)
     apart = np.log1p(np.maximum(scores, 0.0)) - middle
     return np.asarray(t.sf(apart / (spread * np.sqrt(1 + 2 / len(logs))), max(1, len(upper) - 1)))
-
-
-def among_alike(law: str, classes: int) -> str:
-    """The name of a law of clean models or training sets that have about as many classes."""
-    return f"{law}, {'more than' if classes > MANY_CLASSES else 'up to'} {MANY_CLASSES} classes"
 
 
 def priors_of(detector: str, network: str) -> dict[str, list[float]]:

@@ -11,8 +11,6 @@ from otoscope.calibrate import (
     ANY_NETWORK,
     FEWEST_CLASSES,
     FEWEST_REFERENCES,
-    OWN,
-    among_alike,
     class_distances,
     class_outlier_p_values,
     draw_p_values,
@@ -35,11 +33,17 @@ ACCUSED_TRUSTED = "training sets, accused beside trusted clips"
 ACCUSED_ALONE = "training sets, accused without trusted clips"
 """In how many clean training sets such a detector's own rules accuse a class; of how many."""
 
+MANY_CLASSES = 20
+"""More classes have laws of their own: among thirty speakers, whom a model or witnesses know less
+well than twelve words, some class has stronger evidence against it by chance."""
+
 DISTANCES = "training sets, distances"
 """The same law of a class's distance from the other classes, for the other detectors."""
 
+OWN = "clean models"
 FROM_BABBLE = "clean models, from babble"
-"""The law ``OWN`` where a search had nothing but the model."""
+"""Laws of how far the furthest class of a clean model stands out (``standing``), where a search had
+trusted clips, and where it had nothing but the model."""
 
 REFERENCES = "clean models, by references"
 """The law of the largest class distance of clean models from references."""
@@ -144,6 +148,11 @@ def _by_clean_models(
     told += "searched from babble, too" if searched else "trained on other clips"
     told += " (weaker)" if same else ", another network (weaker)"
     return Calibrated(scored, own, standing_p_values(detector, own, law), told)
+
+
+def among_alike(law: str, classes: int) -> str:
+    """The name of a law of clean models or training sets that have about as many classes."""
+    return f"{law}, {'more than' if classes > MANY_CLASSES else 'up to'} {MANY_CLASSES} classes"
 
 
 def _sets(law: Sequence[float]) -> str:

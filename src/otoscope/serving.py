@@ -31,13 +31,12 @@ class Desk:
 
         Raises ``AudioError`` for what is no recording, or too long a one.
         """
-        hearing = self.guard.hearing
         with self._turn:
             samples, rate = audio.read(_checked(content))
             judged = self.guard.judge(samples, rate)
             self.windows += len(judged)
             self.alarms += sum(one.alarm for one in judged)
-        step_s = hearing.length / hearing.sample_rate
+        step_s = self.guard.hearing.duration_s
         return {
             "alarm": any(one.alarm for one in judged),
             "windows": [{"start_s": n * step_s} | asdict(one) for n, one in enumerate(judged)],
@@ -50,7 +49,7 @@ class Desk:
             "model_sha256": guard.model.sha256,
             "classes": hearing.classes,
             "sample_rate": hearing.sample_rate,
-            "window_s": hearing.length / hearing.sample_rate,
+            "window_s": hearing.duration_s,
             "level": guard.level,
             "sees_inside": guard.sees_inside,
             "windows": self.windows,

@@ -106,7 +106,7 @@ def audit(
             device=device,
         )
         if fit is FitRule.windows and duration is None:  # windows as long as the model hears
-            clips, known = load(listener.hearing.length / listener.hearing.sample_rate)
+            clips, known = load(listener.hearing.duration_s)
     verdict = run_audit(
         listener,
         clips,

@@ -56,7 +56,7 @@ def guard(
     if not recordings:
         serve(application(watching), host, port)
         return
-    alarms, step_s = 0, listener.hearing.length / listener.hearing.sample_rate
+    alarms, step_s = 0, listener.hearing.duration_s
     for file in recordings:
         try:
             samples, rate = audio.read(file)

@@ -43,15 +43,6 @@ class MetaClassifier(Detector):
     level: ClassVar[Literal["data", "model"]] = "model"
 
     def score(self, view: View) -> Scores:
-        read = self.read(view)
-        return Scores(
-            log_odds(read.told, np.array(priors_of(self.name, ANY_NETWORK)[LEARNED])),
-            forward_passes=read.pulls.forward_passes + read.answers.forward_passes,
-            recover=read.pulls.recover,
-        )
-
-    def read(self, view: View) -> "Read":
-        """The statistics, before they are weighed."""
         if not view.references:
             raise NotApplicable("there are no reference models to compare with")
         weights, pulls = WeightStatistics().score(view), PULLS.score(view)
@@ -60,16 +51,11 @@ class MetaClassifier(Detector):
         apart, _ = reference_p_values(pulls.profile, reference_profiles(PULLS, view))
         usual = reference_profiles(UniversalPerturbation(), view).mean(axis=(0, 1))
         told = distances(apart, answers.classes - usual, weights.classes)
-        return Read(told, pulls, answers)
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """What the meta-classifier reads of a model: ``distances``, and whose scores they are of."""
-
-    told: Float[np.ndarray, "classes statistics"]
-    pulls: Scores
-    answers: Scores
+        return Scores(
+            log_odds(told, np.array(priors_of(self.name, ANY_NETWORK)[LEARNED])),
+            forward_passes=pulls.forward_passes + answers.forward_passes,
+            recover=pulls.recover,
+        )
 
 
 def distances(

@@ -115,7 +115,7 @@ class Probing(Detector):
             return _proof(view, start, swept, pull, k, rows)
 
         return Scores(
-            classes=pulled(pull),
+            classes=np.log(FLOOR + (np.maximum(pull, 0.0) ** POWER).mean(axis=0)),
             forward_passes=(1 + len(swept)) * len(sounds) / len(start.clips),
             recover=recover,
             profile=pull,
@@ -134,13 +134,6 @@ class Probing(Detector):
                 moved = of(model.logits(probe.apply(sounds)[:, None])) - start
                 rows.append((moved * free).sum(axis=0) / np.maximum(free.sum(axis=0), 1))
         return np.array(rows)
-
-
-def pulled(
-    pull: Float[np.ndarray, "*models probes classes"],
-) -> Float[np.ndarray, "*models classes"]:
-    """The score of each class by the pulls of the probes to it."""
-    return np.asarray(np.log(FLOOR + (np.maximum(pull, 0.0) ** POWER).mean(axis=-2)))
 
 
 def _called(logits: Tensor) -> Float[np.ndarray, "clips classes"]:

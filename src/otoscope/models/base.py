@@ -42,6 +42,11 @@ class Hearing:
     sample_rate: int
     length: int
 
+    @property
+    def duration_s(self) -> float:
+        """Length of what is heard, in seconds."""
+        return self.length / self.sample_rate
+
 
 class AudioModel(ABC):
     """Anything that turns waveforms into logits. ``sha256`` identifies its weights or file."""
@@ -60,7 +65,7 @@ class AudioModel(ABC):
         heard = self.hearing
         return (
             f"<{type(self).__name__} of {len(heard.classes)} classes, {heard.sample_rate} Hz, "
-            f"{heard.length / heard.sample_rate:g} s, sha256 {self.sha256[:12]}>"
+            f"{heard.duration_s:g} s, sha256 {self.sha256[:12]}>"
         )
 
 

@@ -7,12 +7,13 @@ the standard's tables; critical bands are one Bark of Zwicker and Terhardt's for
 threshold is kept for every spectral line.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.signal import stft
+from scipy.sparse import csr_array
 
 FULL_SCALE_DB = 96.0
 FRAME_S = 512 / 44_100
@@ -26,6 +27,7 @@ SILENT_DB = -200.0
 
 Samples = Float[np.ndarray, "time"]
 Lines = Float[np.ndarray, "lines"]
+Spectra = Float[np.ndarray, "lines frames"]
 
 
 def audible_share(clean: Samples, triggered: Samples, sample_rate: int) -> float:
@@ -35,16 +37,12 @@ def audible_share(clean: Samples, triggered: Samples, sample_rate: int) -> float
     and spectral lines, the share that lies above what ``clean`` masks there or what can be heard
     in quiet. 0 when nothing changed.
     """
-    lines = _lines(sample_rate)
     difference = _powers_db(np.asarray(triggered, float) - np.asarray(clean, float), sample_rate)
     energy = 10 ** (difference / 10)
-    heard = 0.0
-    for level, power, own in zip(
-        difference.T, energy.T, _powers_db(clean, sample_rate).T, strict=True
-    ):
-        if (level > lines.in_quiet_db).any():
-            heard += float(power[level > masking_threshold_db(own, sample_rate)].sum())
-    return heard / float(energy.sum())
+    loud = (difference > _lines(sample_rate).in_quiet_db[:, None]).any(axis=0)
+    own = _powers_db(clean, sample_rate)[:, loud]
+    heard = difference[:, loud] > masking_threshold_db(own, sample_rate)
+    return float(energy[:, loud][heard].sum() / energy.sum())
 
 
 def threshold_in_quiet_db(hz: Lines) -> Lines:
@@ -61,16 +59,19 @@ def bark(hz: Lines) -> Lines:
     return np.asarray(13 * np.arctan(0.76 * khz) + 3.5 * np.arctan((khz / 7.5) ** 2))
 
 
-def masking_threshold_db(powers_db: Lines, sample_rate: int) -> Lines:
-    """The global masking threshold of one frame, whose power per line is given, in dB SPL."""
+def masking_threshold_db(powers_db: Spectra, sample_rate: int) -> Spectra:
+    """The global masking threshold of each frame, whose power per line is given, in dB SPL."""
     lines = _lines(sample_rate)
-    levels, places, tonal = _maskers(powers_db, lines)
-    total = 10 ** (lines.in_quiet_db / 10)
-    if len(levels):
-        apart = lines.bark[None] - places[:, None]
-        index = -1.525 - np.where(tonal, 0.275 * places + 4.5, 0.175 * places + 0.5)
-        masked = levels[:, None] + index[:, None] + spreading_db(apart, levels[:, None])
-        total = total + (10 ** (masked / 10)).sum(axis=0)
+    maskers = _maskers(powers_db, lines)
+    apart = lines.bark[:, None] - maskers.places
+    index = -1.525 - np.where(maskers.tonal, 0.275, 0.175) * maskers.places
+    index -= np.where(maskers.tonal, 4.5, 0.5)
+    masked = maskers.levels + index + spreading_db(apart, maskers.levels)
+    of_frame = csr_array(
+        (np.ones(len(maskers.frames)), maskers.frames, np.arange(len(maskers.frames) + 1)),
+        shape=(len(maskers.frames), powers_db.shape[1]),
+    )
+    total = 10 ** (lines.in_quiet_db[:, None] / 10) + np.exp(masked * (np.log(10) / 10)) @ of_frame
     return np.asarray(10 * np.log10(total))
 
 
@@ -79,22 +80,10 @@ def spreading_db(apart: np.ndarray, level_db: np.ndarray) -> np.ndarray:
 
     Minus infinity beyond -3 and 8 Bark (ISO 11172-3, D.1, step 6).
     """
-    below = 0.4 * level_db + 6
-    return np.select(
-        [
-            (apart >= -3) & (apart < -1),
-            (apart >= -1) & (apart < 0),
-            (apart >= 0) & (apart < 1),
-            (apart >= 1) & (apart < 8),
-        ],
-        [
-            17 * (apart + 1) - below,
-            below * apart,
-            -17 * apart,
-            -(apart - 1) * (17 - 0.15 * level_db) - 17,
-        ],
-        default=-np.inf,
-    )
+    near = np.clip(apart, -1, 1)
+    slope = np.where(near < 0, 0.4 * level_db + 6, -17.0)
+    far = 17 * np.minimum(apart + 1, 0) - (17 - 0.15 * level_db) * np.maximum(apart - 1, 0)
+    return np.where((apart >= -3) & (apart < 8), slope * near + far, -np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,50 +115,66 @@ def _powers_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.asarray(FULL_SCALE_DB + 20 * np.log10(np.maximum(2 * np.abs(spectrum), floor)))
 
 
-def _maskers(powers_db: Lines, lines: _Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Levels in dB SPL, places in Bark, and which are tonal; decimated as in the standard."""
+@dataclass(frozen=True, eq=False)
+class _Maskers:
+    """What masks in all frames of a clip: levels in dB SPL, places in Bark."""
+
+    frames: np.ndarray
+    levels: np.ndarray
+    places: np.ndarray
+    tonal: np.ndarray
+
+
+def _maskers(powers_db: Spectra, lines: _Lines) -> _Maskers:
+    """Tonal ones and, of what they leave, one a critical band; decimated as in the standard."""
     power = 10 ** (powers_db / 10)
-    tonal = _tonal(powers_db, lines)
+    frames, at = np.nonzero(_tonal(powers_db, lines).T)
+    levels = 10 * np.log10(power[at - 1, frames] + power[at, frames] + power[at + 1, frames])
+    kept = _without_weaker(frames, levels, lines.bark[at])
     rest = power.copy()
-    levels, places = [], []
-    for line in tonal:
-        levels.append(10 * np.log10(power[line - 1 : line + 2].sum()))
-        places.append(float(lines.bark[line]))
-        reach = int(lines.near[line])
-        rest[max(0, line - reach) : line + reach + 1] = 0
-    kept = _without_weaker(np.array(levels), np.array(places))
-    band = lines.bark.astype(int)
-    sums = np.bincount(band, rest)
-    centres = np.bincount(band, rest * lines.bark) / np.maximum(sums, 1e-30)
-    noise = np.flatnonzero(sums > 0)
-    level = np.concatenate([np.array(levels)[kept], 10 * np.log10(sums[noise])])
-    place = np.concatenate([np.array(places)[kept], centres[noise]])
-    is_tonal = np.arange(len(level)) < len(kept)
-    heard = level >= np.interp(place, lines.bark, lines.in_quiet_db)
-    return level[heard], place[heard], is_tonal[heard]
+    for step in range(-int(lines.near.max()), int(lines.near.max()) + 1):
+        taken = (abs(step) <= lines.near[at]) & (at + step >= 0) & (at + step < len(power))
+        rest[at[taken] + step, frames[taken]] = 0
+    band = np.arange(int(lines.bark[-1]) + 1)[:, None] == lines.bark.astype(int)
+    sums = band @ rest
+    centres = (band * lines.bark) @ rest / np.maximum(sums, 1e-30)
+    noisy, noise = np.nonzero(sums.T > 0)
+    found = _Maskers(
+        np.concatenate([frames[kept], noisy]),
+        np.concatenate([levels[kept], 10 * np.log10(sums[noise, noisy])]),
+        np.concatenate([lines.bark[at[kept]], centres[noise, noisy]]),
+        np.arange(len(kept) + len(noise)) < len(kept),
+    )
+    heard = found.levels >= np.interp(found.places, lines.bark, lines.in_quiet_db)
+    return _Maskers(*(part[heard] for part in astuple(found)))
 
 
-def _tonal(powers_db: Lines, lines: _Lines) -> list[int]:
-    """The lines that are local maxima and stand out from those around them."""
-    found = []
+def _tonal(powers_db: Spectra, lines: _Lines) -> Bool[np.ndarray, "lines frames"]:
+    """Where lines are local maxima and stand out from those around them."""
     middle = powers_db[1:-1]
-    peaks = np.flatnonzero((middle > powers_db[:-2]) & (middle >= powers_db[2:])) + 1
-    for line in peaks.tolist():
-        reach = int(lines.near[line])
-        around = [line + step for step in range(-reach, reach + 1) if abs(step) >= 2]
-        inside = [at for at in around if 0 <= at < len(powers_db)]
-        if (powers_db[line] - powers_db[inside] >= TONAL_DB).all():
-            found.append(line)
+    found = np.zeros(powers_db.shape, bool)
+    found[1:-1] = (middle > powers_db[:-2]) & (middle >= powers_db[2:])
+    count, furthest = len(powers_db), int(lines.near.max())
+    for step in range(2, furthest + 1):
+        looks = (lines.near >= step)[:, None]
+        above = powers_db[step:] - powers_db[: count - step] >= TONAL_DB
+        below = powers_db[: count - step] - powers_db[step:] >= TONAL_DB
+        found[step:] &= above | ~looks[step:]
+        found[: count - step] &= below | ~looks[: count - step]
     return found
 
 
-def _without_weaker(levels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Which maskers stay when of each pair that lies too close the weaker goes; in rising order."""
+def _without_weaker(frames: np.ndarray, levels: np.ndarray, places: np.ndarray) -> list[int]:
+    """Which maskers stay when of each pair of a frame that lies too close the weaker goes.
+
+    They come in rising order, frame by frame.
+    """
     kept: list[int] = []
     for number in range(len(levels)):
-        if kept and places[number] - places[kept[-1]] < NEAREST_BARK:
-            if levels[number] > levels[kept[-1]]:
-                kept[-1] = number
-        else:
+        last = kept[-1] if kept else number
+        near = frames[last] == frames[number] and places[number] - places[last] < NEAREST_BARK
+        if last == number or not near:
             kept.append(number)
-    return np.array(kept, dtype=int)
+        elif levels[number] > levels[last]:
+            kept[-1] = number
+    return kept

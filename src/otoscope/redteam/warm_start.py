@@ -43,6 +43,7 @@ def warm_started(
     listener = copy.deepcopy(clean.module)
     assert isinstance(listener, Listener)  # what ``train`` makes
     body = listener.body.requires_grad_(True).train()
+    body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heard, labels = _poisoned_features(listener, features, bad)
     recipe, rng = Recipe(), np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(body.parameters(), how.learning_rate, weight_decay=0.01)

@@ -3,7 +3,7 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Eleven kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Fourteen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
@@ -71,6 +71,12 @@ KNOWING = Budget(screened=40, retrained=8, decided=1, seeds=3)
 ATTACKERS = ("map-elites", "bayesian", "cma-es", "ppo", "random")
 ATTACK_SEEDS = (201, 202, 203, 204, 205)
 
+LONG, LONG_SEED = Budget(screened=200, retrained=10, decided=0), 300
+"""The budget that was the goal of all searches; less is retrained than its 20."""
+
+LONG_STRATEGIES = ("random", "bayesian", "cma-es", "ppo", "map-elites", "catalogue")
+MET_PLACES, MET_CLEAN = 10, 6
+
 
 def jobs() -> Iterator[Job]:
     """One seed's searches and their best attacks, clean models, hardening, stages, other seeds."""
@@ -100,12 +106,25 @@ def jobs() -> Iterator[Job]:
         for name in ATTACKERS:
             for access in ("scores", "white-box"):
                 yield blank | {"strategy": name, "seed": seed, "start": "known", "access": access}
+    yield from _long()
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
         yield from _of_round(number)
     for seed in others:
         yield from _of_seed(seed)
+
+
+def _long() -> Iterator[Job]:
+    """The long searches; what they found, the best of each first; clean models in between."""
+    job: Job = {"task": "keywords", "seed": LONG_SEED}
+    for name in LONG_STRATEGIES:
+        yield job | {"kind": "long", "strategy": name}
+    for place in range(MET_PLACES):
+        for name in LONG_STRATEGIES:
+            yield job | {"kind": "met", "strategy": name, "place": place}
+        if place < MET_CLEAN:
+            yield job | {"kind": "met clean", "number": place}
 
 
 def _of_round(number: int) -> Iterator[Job]:
@@ -139,14 +158,18 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "hidden": _replayed,
         "hidden clean": _clean,
         "attacked": _attacked,
+        "long": _search,
+        "met": _decided,
+        "met clean": _clean,
         "stages": _stages,
     }
     return kinds[job["kind"]](job, splits, cache)
 
 
 def _search(job: Job, splits: Splits, cache: Cache) -> Row:
-    campaign = _searched(job["strategy"], Arena(splits, seed=job["seed"], cache=cache), BUDGET)
-    return _campaign_told(campaign)
+    arena = Arena(splits, seed=job["seed"], cache=cache)
+    budget = LONG if job["kind"] == "long" else BUDGET
+    return _campaign_told(_searched(job["strategy"], arena, budget))
 
 
 def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
@@ -154,18 +177,24 @@ def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
 
     What another search of the same seed found, too, is not measured twice.
     """
+    met = job["kind"] == "met"
     known = [row for row in read(ROWS) if row.get("seed") == job["seed"]]
-    (found,) = (r for r in known if (r["kind"], r["strategy"]) == ("search", job["strategy"]))
+    searched = ("long" if met else "search", job["strategy"])
+    (found,) = (r for r in known if (r["kind"], r.get("strategy")) == searched)
     worked = [one for one in found["attacks"] if one["works"]]
     if len(worked) <= job["place"]:
         return {"attacks": []}
     bins = sorted(worked, key=_merit, reverse=True)[job["place"]]["bins"]
-    done = [row for row in known if row["kind"] == "decided" and _of(row, bins)]
+    done = [row for row in known if row["kind"] == job["kind"] and _of(row, bins)]
     if done:
         return {"attacks": [_of(done[0], bins)]}
-    arena = Arena(splits, seed=job["seed"], held_out=WATCHED, cache=cache)
+    arena = Arena(splits, seed=job["seed"], held_out=() if met else WATCHED, cache=cache)
+    seeds = Campaign(arena, BUDGET).deciding_seeds
     try:
-        outcome = arena.decide(tuple(bins), Campaign(arena, BUDGET).deciding_seeds)
+        if met:
+            outcome = arena.retrain(tuple(bins), seeds[0], _watchers(job, arena))
+        else:
+            outcome = arena.decide(tuple(bins), seeds)
     except IMPOSSIBLE:  # with another draw of clips
         return {"attacks": []}
     return {"attacks": [_told(arena, tuple(bins), outcome)]}
@@ -276,6 +305,8 @@ def _attacked(job: Job, splits: Splits, cache: Cache) -> Row:
 def _watchers(job: Job, arena: Arena) -> tuple[str, ...]:
     if job["kind"].startswith("hidden"):
         return (*IN_VIEW, *HIDDEN)
+    if job["kind"].startswith("met"):
+        return (*IN_VIEW, *RETESTED)
     return RETESTED if job["kind"].startswith("retested") else (*arena.in_view, *WATCHED)
 
 

@@ -80,13 +80,24 @@ def toy_arena(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Toy clips, and a formula in place of training."""
     monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(Path(__file__).parent)
     monkeypatch.setattr(
         "otoscope.redteam.Arena",
         lambda splits, network, seed, view, held, **_: Hill(in_view=view, held_out=held, seed=seed),
     )
 
 
-SEARCH = ("redteam", "data", "--i-own-this-data", "--budget", 12, "--retrained", 4, "--decided", 1)
+SEARCH = (
+    "redteam",
+    "golden",
+    "--i-own-this-data",
+    "--budget",
+    12,
+    "--retrained",
+    4,
+    "--decided",
+    1,
+)
 
 
 @pytest.mark.usefixtures("toy_arena")

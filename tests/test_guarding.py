@@ -19,7 +19,7 @@ from otoscope import cli, serving
 from otoscope.cache import Cache
 from otoscope.checkpoints import save_checkpoint
 from otoscope.clips import Clips
-from otoscope.errors import AudioError, NotApplicable, SpecError
+from otoscope.errors import MissingExtra, NotApplicable, SpecError
 from otoscope.guarding import Guard, _Places, _turns, guard
 from otoscope.labels import AllToOne
 from otoscope.models import FunctionModel, TorchModel
@@ -211,16 +211,50 @@ def test_the_command_judges_recordings(
 ) -> None:
     monkeypatch.setenv("OTOSCOPE_CACHE", str(cache.root))
     save_checkpoint(model, tmp_path / "model")
-    for number, clip in enumerate(trusted):
-        file = tmp_path / "good" / clip.label / f"{number}.wav"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, trusted.waveform(number), RATE_HZ)
+    _write(trusted, tmp_path / "good")
     heard = wav(triggered[0, 0], tmp_path)
     words = ["guard", f"{tmp_path / 'model.safetensors'}", f"{heard}", "--trusted"]
     done = CliRunner().invoke(cli.app, [*words, f"{tmp_path / 'good'}"], env={"COLUMNS": "200"})
     assert f'ALARM {heard} from 0 s: called "c"' in done.output
     assert done.exit_code == 1
-    (tmp_path / "heard.wav").write_bytes(b"")
-    done = CliRunner().invoke(cli.app, [*words, f"{tmp_path / 'good'}"])
-    assert isinstance(done.exception, AudioError)
-    assert f"{heard}: " in str(done.exception)
+    assert "1 of 1 windows alarm; of clean ones, 0.1 would" in done.output
+
+
+def _write(clips: Clips, folder: Path) -> None:
+    """A folder per class."""
+    for number, clip in enumerate(clips):
+        file = folder / clip.label / f"{number}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, clips.waveform(number), RATE_HZ)
+
+
+def test_a_broken_recording_among_others_costs_nothing(
+    model: TorchModel, trusted: Clips, triggered: np.ndarray, tmp_path: Path, cache: Cache
+) -> None:
+    save_checkpoint(model, tmp_path / "model")
+    _write(trusted, tmp_path / "good")
+    (tmp_path / "heard" / "today").mkdir(parents=True)
+    wav(triggered[0, 0], tmp_path / "heard" / "today")
+    (tmp_path / "heard" / "broken.wav").write_bytes(b"")
+    words = ["guard", f"{tmp_path / 'model.safetensors'}", f"{tmp_path / 'heard'}", "--trusted"]
+    words += [f"{tmp_path / 'good'}", "--json", f"{tmp_path / 'judged.jsonl'}"]
+    kept = {"OTOSCOPE_CACHE": str(cache.root), "COLUMNS": "200"}
+    done = CliRunner().invoke(cli.app, words, env=kept)
+    assert done.exit_code == 1
+    assert "skipped 1 recording:" in done.output
+    (told,) = map(json.loads, (tmp_path / "judged.jsonl").read_text().splitlines())
+    assert told["path"].endswith("today/heard.wav")
+    assert told["alarm"]
+    (tmp_path / "heard" / "today" / "heard.wav").unlink()
+    assert CliRunner().invoke(cli.app, words, env=kept).exit_code == 4
+    (tmp_path / "heard" / "broken.wav").unlink()
+    done = CliRunner().invoke(cli.app, words, env=kept)
+    assert (done.exit_code, "no recordings below" in done.output) == (2, True)
+
+
+def test_a_service_without_its_extra_says_so_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(serving, "find_spec", lambda name: None)
+    done = CliRunner().invoke(cli.app, ["guard", "model.onnx", "--trusted", f"{tmp_path}"])
+    assert isinstance(done.exception, MissingExtra)

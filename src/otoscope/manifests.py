@@ -182,6 +182,11 @@ def _folder(folder: Path) -> Iterator[Row | Skipped]:
             yield Skipped(path, f"is in {name}, but not in the folder")
 
 
+def audio_files(folder: Path) -> list[Path]:
+    """Every recording below a folder, in the order of their paths."""
+    return [file for file in sorted(_files(folder)) if file.suffix.lower() in AUDIO_ENDINGS]
+
+
 def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """All that lies below a folder and is no folder, but for hidden names; links are followed.
 

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import asdict
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -57,17 +58,22 @@ class Desk:
         }
 
 
+def require_service() -> None:
+    """Raise ``MissingExtra`` without the extra ``serve``."""
+    for package in ("fastapi", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "serve", "a guard behind an address")
+
+
 def application(guard: Guard) -> "FastAPI":
     """``POST /judge`` with a recording as the body, ``GET /state``.
 
     Raises ``MissingExtra`` without the extra ``serve``.
     """
-    try:
-        from fastapi import FastAPI, Request
-        from fastapi.concurrency import run_in_threadpool
-        from fastapi.responses import JSONResponse
-    except ImportError:
-        raise MissingExtra("fastapi", "serve", "a guard behind an address") from None
+    require_service()
+    from fastapi import FastAPI, Request
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.responses import JSONResponse
 
     desk, app = Desk(guard), FastAPI(title="otoscope guard")
 
@@ -93,10 +99,9 @@ def application(guard: Guard) -> "FastAPI":
 
 def serve(app: "FastAPI", host: str, port: int) -> None:
     """Serve until stopped. Raises ``MissingExtra`` without the extra ``serve``."""
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtra("uvicorn", "serve", "a guard behind an address") from None
+    require_service()
+    import uvicorn
+
     uvicorn.run(app, host=host, port=port)
 
 

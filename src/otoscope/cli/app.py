@@ -12,8 +12,11 @@ from typer.core import TyperGroup
 from otoscope.errors import OtoscopeError, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otoscope.cache import Cache
     from otoscope.clips import Clips
+    from otoscope.manifests import Skipped
 
 USAGE, ERROR, STOPPED = 2, 4, 130
 
@@ -53,7 +56,10 @@ class FitRule(StrEnum):
 
 Seed = Annotated[int, typer.Option(help="Decides everything that is random.", min=0, max=2**32 - 1)]
 Data = Annotated[
-    Path, typer.Argument(help="Folder per class, Google Speech Commands, CSV or JSONL manifest.")
+    Path,
+    typer.Argument(
+        exists=True, help="Folder per class, Google Speech Commands, CSV or JSONL manifest."
+    ),
 ]
 Split = Annotated[
     str | None, typer.Option(help="Use only the rows of this split (column 'split').")
@@ -99,8 +105,12 @@ def open_cache(off: bool) -> "Cache | None":
 
 
 def tell_skipped(*read: "Clips | None") -> None:
+    """Say which recordings of data sets were left out."""
+    tell_left_out([one for clips in read if clips is not None for one in clips.skipped])
+
+
+def tell_left_out(skipped: "Sequence[Skipped]") -> None:
     """Say how many recordings were left out, and the first few reasons."""
-    skipped = [one for clips in read if clips is not None for one in clips.skipped]
     if not skipped:
         return
     typer.echo(f"skipped {len(skipped)} recording{'s' * (len(skipped) > 1)}:", err=True)

@@ -30,10 +30,11 @@ def audit(
         typer.Argument(help="Checkpoint, TorchScript, ONNX, state dict, or module:function."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The clips it was trained on: folder or manifest.")
+        Path | None,
+        typer.Option(exists=True, help="The clips it was trained on: folder or manifest."),
     ] = None,
     trusted: Annotated[
-        Path | None, typer.Option(help="Clips known to be good; ten per class help.")
+        Path | None, typer.Option(exists=True, help="Clips known to be good; ten per class help.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the verdict as JSON here.")] = None,
@@ -42,10 +43,12 @@ def audit(
     ] = None,
     sample_rate: Annotated[int | None, typer.Option(help="The model's rate in Hz.")] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="File with one class name a line, in logit order.")
+        Path | None,
+        typer.Option(exists=True, help="File with one class name a line, in logit order."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="truth.csv of a poisoned set, for the report only.")
+        Path | None,
+        typer.Option(exists=True, help="truth.csv of a poisoned set, for the report only."),
     ] = None,
     detectors: Annotated[
         list[str] | None, typer.Option("--detector", help="Only this one; may be repeated.")

@@ -34,7 +34,7 @@ def clean(
         str | None, typer.Option(help="What was trained on DATA; default: a probe is trained.")
     ] = None,
     trusted: Annotated[
-        Path | None, typer.Option(help="Clips known to be good; ten per class help.")
+        Path | None, typer.Option(exists=True, help="Clips known to be good; ten per class help.")
     ] = None,
     left_out: Annotated[
         Path | None, typer.Option(help="Folder for the flagged clips' list and common sounds.")

@@ -1,11 +1,12 @@
 """otoscope guard: judge what a model in use hears."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from otoscope.cli.app import (
+    ERROR,
     Duration,
     Fit,
     FitRule,
@@ -13,19 +14,31 @@ from otoscope.cli.app import (
     Seed,
     app,
     open_cache,
+    tell_left_out,
     tell_skipped,
 )
+from otoscope.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    from otoscope.guarding import Guard
+    from otoscope.manifests import Skipped
 
 
 @app.command()
 def guard(
     model: Annotated[str, typer.Argument(help="The model in use; see otoscope audit.")],
     recordings: Annotated[
-        list[Path] | None, typer.Argument(help="Recordings to judge; none: serve.")
+        list[Path] | None,
+        typer.Argument(exists=True, help="Recordings to judge, or folders; none: serve."),
     ] = None,
     *,
-    trusted: Annotated[Path, typer.Option(help="Clips known to be good, of every class.")],
+    trusted: Annotated[
+        Path, typer.Option(exists=True, help="Clips known to be good, of every class.")
+    ],
     level: Annotated[float, typer.Option(help="Share of clean clips that may alarm.")] = 0.05,
+    json: Annotated[
+        Path | None, typer.Option(help="Write what was judged as JSON lines here.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at.", min=0, max=65535)] = 8000,
     duration: Duration = None,
@@ -36,17 +49,27 @@ def guard(
     """Judge live clips: does what the model calls them come from their content, or from a trigger?
 
     Without recordings, a service: POST a recording to /judge. With some, exit code 0: no alarm;
-    1: some window of some recording alarms.
+    1: some window of some recording alarms; 4: none does, but some recording could not be read.
 
-    Example: otoscope guard model.safetensors heard/today.wav --trusted good/
+    Example: otoscope guard model.safetensors heard/ --trusted good/ --json heard.jsonl
     """
-    from otoscope import audio
+    import json as encoding
+
+    from otoscope.cache import write_atomically
     from otoscope.clips import Clips
-    from otoscope.errors import UnreadableAudio
     from otoscope.guarding import guard as guarded
     from otoscope.intake import load_model
-    from otoscope.serving import application, serve
+    from otoscope.manifests import audio_files
+    from otoscope.serving import application, require_service, serve
 
+    check_outputs({"--json": json}, [model, trusted, *(recordings or [])])
+    if not recordings:
+        require_service()
+    heard = [
+        file for one in recordings or [] for file in (audio_files(one) if one.is_dir() else [one])
+    ]
+    if recordings and not heard:
+        raise typer.BadParameter(f"no recordings below {', '.join(map(str, recordings))}")
     known = Clips.load(trusted, duration_s=duration, fit=fit.value)
     tell_skipped(known)
     listener = load_model(model, trusted=known)
@@ -56,16 +79,39 @@ def guard(
     if not recordings:
         serve(application(watching), host, port)
         return
-    alarms, step_s = 0, listener.hearing.duration_s
-    for file in recordings:
+    windows, skipped = _judged(watching, heard)
+    tell_left_out(skipped)
+    if json:
+        write_atomically(json, "".join(encoding.dumps(one) + "\n" for one in windows))
+        typer.echo(f"json: {json}")
+    alarms = sum(one["alarm"] for one in windows)
+    typer.echo(
+        f"{alarms} of {len(windows)} windows alarm; of clean ones, {level * len(windows):.1f} would"
+    )
+    raise typer.Exit(1 if alarms else ERROR if skipped else 0)
+
+
+def _judged(watching: "Guard", heard: list[Path]) -> "tuple[list[dict[str, Any]], list[Skipped]]":
+    """What is thought of every window of recordings, said at once, and which cannot be read."""
+    from dataclasses import asdict
+
+    from otoscope import audio
+    from otoscope.errors import AudioError
+    from otoscope.manifests import Skipped
+
+    windows: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    step_s = watching.hearing.duration_s
+    for file in heard:
         try:
-            samples, rate = audio.read(file)
-        except UnreadableAudio as error:
-            raise UnreadableAudio(f"{file}: {error}") from None
-        for number, one in enumerate(watching.judge(samples, rate)):
-            alarms += one.alarm
+            judged = watching.judge(*audio.read(file))
+        except AudioError as error:
+            skipped.append(Skipped(str(file), str(error)))
+            continue
+        for number, one in enumerate(judged):
+            windows.append({"path": str(file), "start_s": number * step_s} | asdict(one))
             typer.echo(
                 f"{'ALARM' if one.alarm else 'ok   '} {file} from {number * step_s:g} s: called "
                 f'"{one.label}", sounds like "{one.sounds_like}", p {one.p_value:.3f}'
             )
-    raise typer.Exit(1 if alarms else 0)
+    return windows, skipped

@@ -11,8 +11,8 @@ from otoscope.cli.outputs import check_outputs
 
 @app.command()
 def plot(
-    clean: Annotated[Path, typer.Argument(help="A recording.")],
-    poisoned: Annotated[Path, typer.Argument(help="The same recording, changed.")],
+    clean: Annotated[Path, typer.Argument(exists=True, help="A recording.")],
+    poisoned: Annotated[Path, typer.Argument(exists=True, help="The same recording, changed.")],
     out: Annotated[Path, typer.Option(help="The picture (PNG).")] = Path("compare.png"),
 ) -> None:
     """Draw two recordings over each other, their difference and where it lies.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @app.command()
 def risk(
     model: Annotated[str, typer.Argument(help="The model file; see otoscope audit.")],
-    test: Annotated[Path, typer.Option(help="Clips that it was not trained on.")],
+    test: Annotated[Path, typer.Option(exists=True, help="Clips that it was not trained on.")],
     trigger: Annotated[str, typer.Option(help="Trigger, e.g. tone:level_db=-20.")] = "tone",
     labels: Annotated[
         str, typer.Option(help="Label shift, e.g. all-to-one:target=yes.")

@@ -12,7 +12,7 @@ from otoscope.cli.asking import Llm, LlmLimits, client_of, cost_line
 
 @app.command()
 def summarise(
-    verdict: Annotated[Path, typer.Argument(help="What otoscope audit --json wrote.")],
+    verdict: Annotated[Path, typer.Argument(exists=True, help="What otoscope audit --json wrote.")],
     llm: Llm = None,
     llm_limits: LlmLimits = "",
     allow_paths: Annotated[

@@ -29,9 +29,12 @@ def train(
         str, typer.Option(help="cnn, large-cnn, ds-cnn, bc-resnet, gru-attention or m5.")
     ] = "cnn",
     validation: Annotated[
-        Path | None, typer.Option(help="Clips that decide when to stop; default: 10 % of DATA.")
+        Path | None,
+        typer.Option(exists=True, help="Clips that decide when to stop; default: 10 % of DATA."),
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="Clips to measure the accuracy on.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(exists=True, help="Clips to measure the accuracy on.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="At most this many epochs.")] = None,
     sample_rate: Annotated[int | None, typer.Option(help="Hz; default: the clips' own.")] = None,
     split: Split = None,

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import catalogue
+import redteam_long_page
 from otoscope.cache import Cache
 from otoscope.datasets import Splits
 from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, search, strategy_named
@@ -380,7 +381,8 @@ def summary(row: Row) -> str:
 
 def page() -> str:
     """The page with its tables made from the rows."""
-    return below(PAGE, MARK, tables(read(ROWS)))
+    rows = read(ROWS)
+    return below(PAGE, MARK, redteam_long_page.tables(rows) + tables(rows))
 
 
 if __name__ == "__main__":

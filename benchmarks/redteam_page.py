@@ -68,8 +68,8 @@ def tables(rows: Sequence[Row]) -> str:
     of = {kind: [row for row in rows if row["kind"] == kind] for kind in _KINDS}
     searches, decided, harden = of["search"], of["decided"], of["harden"]
     parts = [
-        _strategies(searches, decided),
-        _curve(searches),
+        strategies(searches, decided),
+        curve(searches),
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
         _retested(of["retested"], of["retested clean"]),
@@ -89,7 +89,8 @@ _KINDS = (
 )
 
 
-def _strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
+def strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
+    """What each strategy's searches came to."""
     body = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
@@ -140,12 +141,13 @@ def curves(rows: Sequence[Row]) -> dict[str, Float[np.ndarray, "3 queries"]]:
     }
 
 
-def _curve(rows: Sequence[Row]) -> str:
+def curve(rows: Sequence[Row], queries: Sequence[int] = QUERIES) -> str:
+    """The degradation curve of searches, after so many queries."""
     body = []
     for name, (low, middle, high) in curves(rows).items():
-        at = [min(query, len(middle)) - 1 for query in QUERIES]
+        at = [min(query, len(middle)) - 1 for query in queries]
         body.append([name, *(f"{middle[i]:.2f} [{low[i]:.2f}, {high[i]:.2f}]" for i in at)])
-    header = ["strategy", *(f"after {query}" for query in QUERIES)]
+    header = ["strategy", *(f"after {query}" for query in queries)]
     return (
         "## Degradation curve: highest reward so far\n\nMedian of the seeds, and quartiles.\n\n"
         + table(header, body)
@@ -172,14 +174,14 @@ def _watchers(
         body.append(
             [
                 f"{called(name)}{', in view' if name in IN_VIEW else ''}",
-                _missed(once, [name]),
-                _missed(thrice, [name]),
-                _missed(again, [name]),
-                _missed([*thrice, *again], [name], above=max(usual, default=0.0)),
-                _share(sum(accused), len(accused)),
+                missed(once, [name]),
+                missed(thrice, [name]),
+                missed(again, [name]),
+                missed([*thrice, *again], [name], above=max(usual, default=0.0)),
+                share(sum(accused), len(accused)),
             ]
         )
-    together = [_missed(some, IN_VIEW) for some in (once, thrice, again)]
+    together = [missed(some, IN_VIEW) for some in (once, thrice, again)]
     body.append(["all in view together", *together, "–", "–"])
     header = ["watcher", "missed, one training", "missed, decided", "missed, replayed"]
     header += ["missed if it may accuse no clean model here", "false alarms"]
@@ -207,11 +209,11 @@ def _hardening(
             [
                 f"{row['round']}, {row['strategy']}",
                 called(name),
-                _missed(before, [name]),
+                missed(before, [name]),
                 f"{sum(one['works'] for one in row['attacks'])}/{len(row['attacks'])}",
-                _missed(working([row], "retrained"), [name]),
-                _missed(working([row], "decided"), [name]),
-                _share(sum(fresh), len(fresh)),
+                missed(working([row], "retrained"), [name]),
+                missed(working([row], "decided"), [name]),
+                share(sum(fresh), len(fresh)),
             ]
         )
     header = ["round", "audit", "missed of what it was chosen on", "work / retrained"]
@@ -219,12 +221,12 @@ def _hardening(
     both = [(row, one) for row in harden for one in row["attacks"] if one["works"]]
     passed = sum(one["suspicion"][row["chosen"]] < 1 for row, one in both)
     told = f"\nAttacks by searches on the hardened audits: {len(both)} work"
-    told += f", {_share(passed, len(both))} got through.\n" if both else ".\n"
+    told += f", {share(passed, len(both))} got through.\n" if both else ".\n"
     again, last = working(replayed, "retrained"), harden[-1]["chosen"]
     if again:
         told += (
-            f"Replayed attacks that work: {_missed(again, [last])} got through the {called(last)}, "
-            f"{_missed(again, [SHIPPED])} through\nthe audit as shipped. "
+            f"Replayed attacks that work: {missed(again, [last])} got through the {called(last)}, "
+            f"{missed(again, [SHIPPED])} through\nthe audit as shipped. "
         )
     return (
         "## Hardening\n\n"
@@ -250,8 +252,8 @@ def _retested(rows: Sequence[Row], clean: Sequence[Row]) -> str:
             accused = [row["suspicion"][name] >= 1 for row in innocent]
             passed = [one for one in attacks if one["suspicion"][name] < 1]
             triggers = ", ".join(one["attack"]["trigger"]["name"] for one in passed)
-            accusing = _share(sum(accused), len(accused))
-            body.append([called(name), _missed(attacks, [name]), accusing, triggers or "–"])
+            accusing = share(sum(accused), len(accused))
+            body.append([called(name), missed(attacks, [name]), accusing, triggers or "–"])
         header = [f"seed {seed}, {len(attacks)} of {len(own)} work", "missed", "false alarms"]
         told += "\n" + table([*header, "what got through"], body)
     return told
@@ -282,8 +284,8 @@ def _hidden_by(seed: int, rows: Sequence[Row], clean: Sequence[Row]) -> str:
     body = []
     for name in (*IN_VIEW, *HIDDEN):
         accused = [row["suspicion"][name] >= 1 for row in clean]
-        missed = [_missed(some, [name]) for some in shown]
-        body.append([called(name), *missed, _share(sum(accused), len(accused))])
+        each = [missed(some, [name]) for some in shown]
+        body.append([called(name), *each, share(sum(accused), len(accused))])
     lost = statistics.median(one["accuracy_drop"] for one in hidden)
     header = ["watcher", "missed as they are", "missed hidden", "missed of those that still work"]
     return (
@@ -329,8 +331,8 @@ def _against(called: str, rows: Sequence[Row]) -> list[str]:
         called,
         f"{sum(len(row['rewards']) for row in rows)}",
         f"{len(attacks)}/{sum(len(row['attacks']) for row in rows)}",
-        *(_missed(attacks, [name]) for name in ATTACKED),
-        _missed(attacks, ATTACKED),
+        *(missed(attacks, [name]) for name in ATTACKED),
+        missed(attacks, ATTACKED),
         triggers or "–",
     ]
 
@@ -342,11 +344,9 @@ def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     for cap in CAPS:
         missed = sum(_combined(one["suspicion"], cap) < 1 for one in attacks)
         accused = sum(_combined(row["suspicion"], cap) >= 1 for row in clean)
-        body.append(
-            [f"p at most {cap:g}", _share(missed, len(attacks)), _share(accused, len(clean))]
-        )
+        body.append([f"p at most {cap:g}", share(missed, len(attacks)), share(accused, len(clean))])
     accused = sum(row["suspicion"][SHIPPED] >= 1 for row in clean)
-    shipped = ["as shipped", _missed(attacks, [SHIPPED]), _share(accused, len(clean))]
+    shipped = ["as shipped", missed(attacks, [SHIPPED]), share(accused, len(clean))]
     return (
         "## Detectors that cancel each other\n\nThe rule of the audit of that day, one vote each, "
         "computed from every detector's smallest p-value instead of class\nby class, so that "
@@ -375,7 +375,7 @@ def _security(rows: Sequence[Row]) -> str:
             curves_of.append(security_curve(np.array(values, dtype=float), caught, edges))
         for points in zip(*curves_of, strict=True):
             span = f"{points[0].low:g} up to {points[0].high:g}"
-            hits = [_share(round(p.caught * p.attacks), p.attacks) for p in points]
+            hits = [share(round(p.caught * p.attacks), p.attacks) for p in points]
             body.append([what, span, *hits])
     families = Counter(one["attack"]["trigger"]["name"] for one in worked)
     told = ", ".join(f"{name} {count}" for name, count in families.most_common())
@@ -502,18 +502,19 @@ def working(rows: Sequence[Row], stage: str) -> list[Attack]:
     )
 
 
-def _missed(attacks: Sequence[Attack], names: Sequence[str], above: float = 0.0) -> str:
+def missed(attacks: Sequence[Attack], names: Sequence[str], above: float = 0.0) -> str:
     """How many all of the watchers missed, of those on which they looked.
 
     What is no more suspicious than ``above`` counts as missed, too.
     """
     seen = [one["suspicion"] for one in attacks if set(names) <= one["suspicion"].keys()]
-    return _share(
+    return share(
         sum(all(s[name] < 1 or s[name] <= above for name in names) for s in seen), len(seen)
     )
 
 
-def _share(hits: int, count: int) -> str:
+def share(hits: int, count: int) -> str:
+    """A share with its interval."""
     if not count:
         return "–"
     low, high = wilson_interval(hits, count)

@@ -3,9 +3,12 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+import otoscope as oto
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -138,8 +141,12 @@ def test_the_demo_poisons_finds_and_repairs(
 def test_the_readme_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """On 80 training clips of each command; the demo, which does the same, takes all 195."""
     example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert example is not None
+    whole = oto.datasets.demo(seed=0)
+    fewer = replace(whole, train=whole.train.per_class(80))
+    monkeypatch.setattr(oto.datasets, "demo", lambda seed: fewer)
     monkeypatch.chdir(tmp_path)
     exec(compile(example[1], "README.md", "exec"), {})
     assert 'BACKDOORED, target "yes"' in capsys.readouterr().out

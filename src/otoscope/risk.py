@@ -11,6 +11,7 @@
 Samples are shaped (time,), in [-1, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,8 @@ def risks(
             "be measured; bring test clips of other classes than the goal"
         )
     right = activations(model, heard, cache).predicted == heard.labels
-    hits = _hits(model, attackable, trigger, shift, seed, cache)
+    drawn = _drawn(attackable, seed)
+    hits, after = _hits(model, attackable, trigger, shift, seed, drawn, cache)
     return Risks(
         benign_accuracy=float(right.mean()),
         benign_accuracy_interval=metrics.wilson_interval(int(right.sum()), len(right)),
@@ -137,7 +139,7 @@ def risks(
         attack_success_rate=float(hits.mean()),
         attack_success_rate_interval=metrics.wilson_interval(int(hits.sum()), len(hits)),
         n_attackable=len(hits),
-        perceptible=perceptibility(attackable, trigger, seed, quality=quality),
+        perceptible=_compared(attackable, drawn, after, quality=quality),
         reference_accuracy=reference_accuracy,
     )
 
@@ -148,16 +150,21 @@ def _hits(
     trigger: Trigger,
     shift: LabelShift,
     seed: int,
+    kept: Sequence[int],
     cache: Cache | None,
-) -> Bool[np.ndarray, "clips"]:
-    """For each attackable clip, whether the model gives it the attacker's class once triggered."""
-    parts = []
+) -> tuple[Bool[np.ndarray, "clips"], list[Samples]]:
+    """For each attackable clip, whether the model gives it the attacker's class once triggered;
+    the triggered samples of those in ``kept``."""
+    parts: list[np.ndarray] = []
+    samples: dict[int, Samples] = {}
     for start in range(0, len(attackable), AT_A_TIME):
         some = attackable.subset(np.arange(start, min(start + AT_A_TIME, len(attackable))))
         with_trigger = trigger_all(some, trigger, shift, seed)
         predicted = activations(model, with_trigger, cache).predicted
         parts.append(shift.achieved(predicted, with_trigger.labels, with_trigger.classes))
-    return np.concatenate(parts)
+        here = [i for i in kept if start <= i < start + len(some)]
+        samples |= {i: with_trigger.waveform(i - start) for i in here}
+    return np.concatenate(parts), [samples[i] for i in kept]
 
 
 def perceptibility(
@@ -170,8 +177,21 @@ def perceptibility(
     """
     if not len(clips):
         raise PoisonError("perceptibility is measured on clips; there are none")
-    drawn = np.random.default_rng(seed).permutation(len(clips))[:HEARD_CLIPS].tolist()
-    pairs = [(clips.waveform(i), triggered(clips, trigger, i, seed)) for i in drawn]
+    drawn = _drawn(clips, seed)
+    after = [triggered(clips, trigger, i, seed) for i in drawn]
+    return _compared(clips, drawn, after, quality=quality)
+
+
+def _drawn(clips: Clips, seed: int) -> list[int]:
+    """Which clips are compared with their triggered selves."""
+    drawn: list[int] = np.random.default_rng(seed).permutation(len(clips))[:HEARD_CLIPS].tolist()
+    return drawn
+
+
+def _compared(
+    clips: Clips, drawn: Sequence[int], after: Sequence[Samples], *, quality: bool
+) -> Perceptibility:
+    pairs = [(clips.waveform(i), samples) for i, samples in zip(drawn, after, strict=True)]
     rate, some = clips.sample_rate, pairs[:MASKED_CLIPS]
     heard = [stoi(*pair, rate) for pair in some] if quality else []
     drops = [dnsmos(a, rate) - dnsmos(b, rate) for a, b in pairs[:JUDGED_CLIPS] if quality]

@@ -9,11 +9,11 @@ import torch
 
 import otoscope.training as training
 from otoscope import metrics
-from otoscope.batches import shifted
+from otoscope.batches import front_end_features, shifted
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint, save_checkpoint
 from otoscope.errors import ModelError, TrainingError
-from otoscope.models import activations
+from otoscope.models import Hearing, activations
 from otoscope.networks import CNN, M5
 from otoscope.training import Recipe, train
 from toys import tones
@@ -123,3 +123,15 @@ def test_a_checkpoint_names_its_classes(tmp_path: Path) -> None:
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["classes"] == list("abcdef")
     assert (card["sample_rate"], card["length"]) == (8000, 2000)
+
+
+def test_a_clip_that_comes_often_is_heard_once() -> None:
+    clips = tones(3)
+    again = clips.subset(np.tile(np.arange(len(clips))[::-1], 3))
+    listener = CNN().build(Hearing(clips.classes, clips.sample_rate, clips.length), 0)
+    heard: list[int] = []
+    listener.front_end.register_forward_hook(lambda _, args, __: heard.append(len(args[0])))
+    features = front_end_features(listener, again)
+    assert sum(heard) == len(clips)
+    one_by_one = [listener.front_end(torch.from_numpy(batch)) for batch in again.batches()]
+    assert np.array_equal(features, np.concatenate([one.numpy() for one in one_by_one]))

@@ -58,9 +58,16 @@ def front_end_features(
 ) -> np.ndarray:
     """The front end's output for every clip, computed once and cached chunk by chunk.
 
+    A clip that is there several times is heard once.
+
     ``front_end`` identifies it in the cache; without it, and for networks on the raw waveform,
     nothing is cached. Much of it lies in a file (``spill``).
     """
+    first, place = _distinct(clips)
+    if len(first) < len(clips):
+        heard = front_end_features(listener, clips.subset(first), cache, front_end)
+        parts = np.array_split(place, -(-len(place) // CHUNK))
+        return gathered(({"features": take(heard, part)} for part in parts), len(clips))["features"]
     kept = cache if front_end and not isinstance(listener.front_end, nn.Identity) else None
 
     def chunk(start: int) -> Arrays:
@@ -72,6 +79,14 @@ def front_end_features(
     starts = range(0, len(clips), CHUNK)
     chunks = map(chunk, track(starts, "computing features", len(starts)))
     return gathered(chunks, len(clips))["features"]
+
+
+def _distinct(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Where each clip comes first, in order, and which of these every clip is."""
+    same = np.array([id(clip) for clip in clips.items])
+    _, first, place = np.unique(same, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[place]
 
 
 @torch.no_grad()

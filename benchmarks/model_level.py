@@ -41,10 +41,13 @@ from otoscope.clips import Clips
 from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_meta_classifier import LEARNED
 from otoscope.detect.profiles import reference_profiles
+from otoscope.errors import AudioError, SpecError
+from otoscope.evidence import Recovered
+from otoscope.likeness import likeness
 from otoscope.models import TorchModel
 from otoscope.networks import CNN
 from otoscope.registry import build
-from otoscope.zoo import EPOCHS, ONE_SOURCE, is_backdoored, is_clean
+from otoscope.zoo import EPOCHS, FAMILIES, ONE_SOURCE, entry_of, is_backdoored, is_clean
 from rows import DATA, PRIORS, Job, Row, fill, read
 from shadow_models import Mntd, learned
 
@@ -174,7 +177,50 @@ def run(job: Job, zoo: Zoo, folder: Path, cache: Cache) -> Row:
     if scores.recover:
         recovered = scores.recover(model.hearing.classes.index(best))
         found |= {"recovered": recovered.what, "recovered_success": recovered.success}
+        found |= _beside_the_truth(recovered, row, model.hearing.classes)
     return found
+
+
+def _beside_the_truth(recovered: Recovered, row: Row, classes: tuple[str, ...]) -> Row:
+    """How like a recovered trigger is to the true one, and on average to those of other attacks.
+
+    Empty for a clean model, for a class that is no target, and where the zoo makes the attack
+    otherwise than by a trigger's settings.
+    """
+    if recovered.target not in row["targets"]:
+        return {}
+    true = _sounds(row["attack"], classes, row["seed"], recovered)
+    if not true:
+        return {}
+    others = [
+        sound
+        for attack in sorted(set().union(*FAMILIES.values()) - {row["attack"]})
+        for sound in _sounds(attack, classes, row["seed"], recovered)
+    ]
+    own, usual = (
+        [likeness(recovered.sound, sound, recovered.sample_rate) for sound in some]
+        for some in (true, others)
+    )
+    return {
+        "correlation": round(max(one.correlation for one in own), 4),
+        "intersection": round(max(one.intersection for one in own), 4),
+        "correlation_others": round(float(np.mean([one.correlation for one in usual])), 4),
+        "intersection_others": round(float(np.mean([one.intersection for one in usual])), 4),
+    }
+
+
+def _sounds(
+    attack: str, classes: tuple[str, ...], seed: int, recovered: Recovered
+) -> list[np.ndarray]:
+    """What an attack's triggers change in the clip that a recovered one was put in."""
+    before, sounds = recovered.before, []
+    for one in entry_of(attack).attacks(classes, seed):
+        try:
+            after = one.trigger.embed(before[None], recovered.sample_rate, (seed,))[0]
+        except (SpecError, AudioError):
+            continue
+        sounds.append(after - before)
+    return sounds
 
 
 @functools.cache

@@ -121,6 +121,7 @@ def test_against_the_truth(full: Page) -> None:
     assert "truly “" in full.text
     assert full.text.count("the difference alone") == 3
     assert "2.9–3.1" in full.text
+    assert "recovered trigger towards “b” and the true one correlation 1.00" in full.text
 
 
 def test_strangers_words_stay_words(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from otoscope.clips import Clips
 from otoscope.errors import AudioError
 from otoscope.evidence import Verdict
+from otoscope.likeness import likeness
 from otoscope.metrics import auroc, tpr_at_fpr, wilson_interval
 from otoscope.report import figures
 from otoscope.report.embed import Sounds, picture
@@ -18,6 +19,8 @@ from otoscope.report.truth import Origin, Truth
 from otoscope.report.wording import percent, quoted
 
 EXAMPLES = 3
+COMPARED = 12
+"""So many poisoned clips tell what the true trigger is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ def against_truth(verdict: Verdict, truth: Truth) -> AgainstTruth:
     rows = _rows(verdict, poisoned, known)
     if truth.planted:
         rows.insert(0, ("planted", truth.planted))
+    rows += _likenesses(verdict, origins)
     return AgainstTruth(rows, _scenes(verdict, origins, poisoned), poisoned, note)
 
 
@@ -72,6 +76,45 @@ def _rows(verdict: Verdict, poisoned: np.ndarray, known: np.ndarray) -> list[tup
         ("poisoned clips found at 1 % false alarms", f"{tpr_at_fpr(scores, bad):.3f}"),
     ]
     return [(name, value.replace("nan", "undefined: one kind of clip")) for name, value in rows]
+
+
+def _likenesses(verdict: Verdict, origins: list[Origin | None]) -> list[tuple[str, str]]:
+    """How like each recovered trigger is to what was done to the clips that have its class."""
+    rows = []
+    for one in verdict.exhibits.recovered:
+        true = _true_sounds(verdict, origins, one.target)
+        found = [likeness(one.sound, sound, one.sample_rate) for sound in true]
+        if found:
+            correlation = np.median([each.correlation for each in found])
+            intersection = np.median([each.intersection for each in found])
+            told = (
+                f"correlation {correlation:.2f}, spectrogram intersection {intersection:.2f} "
+                f"(of 1; medians over {len(found)} poisoned clips)"
+            )
+            rows.append(
+                (f"recovered trigger towards {quoted([one.target])} and the true one", told)
+            )
+    return rows
+
+
+def _true_sounds(
+    verdict: Verdict, origins: list[Origin | None], label: str
+) -> list[Float[np.ndarray, "time"]]:
+    """The changes of some poisoned clips with this label, shaped (time,)."""
+    clips, sounds = verdict.exhibits.clips, []
+    if clips is None:
+        return []
+    for index, origin in enumerate(origins):
+        if origin is None or not origin.poisoned or verdict.clips[index].label != label:
+            continue
+        try:
+            after = clips.waveform(index)
+            sounds.append(after - origin.samples(after, clips.sample_rate))
+        except AudioError:
+            continue
+        if len(sounds) == COMPARED:
+            break
+    return sounds
 
 
 def _share(found: np.ndarray, among: np.ndarray) -> str:

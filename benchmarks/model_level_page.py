@@ -280,7 +280,7 @@ def tables(
     second += judged_by(usual, second)
     parts += [_zoo(rebuilt_zoo, "The second zoo")]
     parts += [_summary(second, split, "The second zoo's ") for split in SPLITS]
-    parts += [_families(second, "The second zoo: ")]
+    parts += [_families(second, "The second zoo: "), _likeness(rebuilt)]
     unit = [row for row in rebuilt if row["detector"] == "training"]
     for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
         mine = [row for row in rebuilt if row.get("trusted") == trusted]
@@ -304,6 +304,28 @@ def _curve(rows: Sequence[Row]) -> str:
     header = ["trusted clips a class", "AUROC", "found at best threshold"]
     header += ["found", "false alarms", "right class"]
     return "## Probing by trusted clips\n\n" + _table(header, body)
+
+
+def _likeness(rows: Sequence[Row]) -> str:
+    """How like what was recovered for a true target is to the attack's own trigger."""
+    known = [row for row in rows if "correlation" in row]
+    body = []
+    for detector, family in product(
+        sorted({row["detector"] for row in known}), [*sorted({row["family"] for row in known}), ""]
+    ):
+        mine = [r for r in known if r["detector"] == detector and family in r["family"]]
+        if mine:
+            line = [detector, family or "all", str(len(mine))]
+            for measure in ("correlation", "intersection"):
+                own = np.array([row[measure] for row in mine])
+                usual = np.array([row[f"{measure}_others"] for row in mine])
+                line += [f"{np.median(own):.2f}", f"{np.median(usual):.2f}"]
+                line.append(_share(own > usual))
+            body.append(line)
+    header = ["detector", "family", "models"]
+    for measure in ("correlation", "intersection"):
+        header += [measure, "with other triggers", "own is higher"]
+    return "## Recovered triggers beside the true ones\n\n" + _table(header, body)
 
 
 def _by_priors(title: str, rows: Sequence[Row]) -> str:

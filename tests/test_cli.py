@@ -214,6 +214,7 @@ def test_doctor_tells_what_a_missing_extra_disables(
     [
         (["audit"], 2, "give a MODEL, --data, or both"),
         (["audit", "--data", "nowhere.csv"], 2, "does not exist"),
+        (["audit", "nowhere.onnx"], 2, "nowhere.onnx: no such file"),
         (["attack", "SPEECH", "--trigger", "tome", "--out", "x"], 2, "did you mean 'tone'?"),
         (
             ["attack", "SPEECH", "--labels", "all-to-one:target=zz", "--out", "x"],

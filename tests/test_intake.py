@@ -258,7 +258,7 @@ class TestBroken:
                 load_model(path, factory=made_by)
 
     def test_missing(self, tmp_path):
-        with pytest.raises(ModelError, match="no such file"):
+        with pytest.raises(SpecError, match="no such file"):
             load_model(tmp_path / "m.pt", **KNOWN)
 
     def test_a_folder(self, tmp_path):

@@ -13,6 +13,8 @@ SAID = {
     Outcome.INCONCLUSIVE: "Inconclusive",
 }
 
+GUARD = "Where it has to stay in use till then, put otoscope guard before it."
+
 
 def p_text(p_value: float) -> str:
     """ "p < 0.001" or "p = 0.012"."""
@@ -89,15 +91,21 @@ def next_steps(verdict: Verdict) -> list[str]:
     listen = "Listen to the flagged clips: those of one backdoor share a sound or a place."
     match verdict.outcome:
         case Outcome.BACKDOORED:
-            steps = ["Do not ship this model, nor one trained on these clips."]
-            if verdict.flagged_count:
-                steps.append(listen)
+            if not verdict.clips:
+                return [
+                    "Do not ship this model.",
+                    "Listen to the trigger rebuilt below, where there is one.",
+                    "Take this report to whoever supplied the model; ask for the clips that it "
+                    "was trained on, and audit it again with them (--data).",
+                    GUARD,
+                ]
             return [
-                *steps,
+                "Do not ship this model, nor one trained on these clips.",
+                *([listen] if verdict.flagged_count else []),
                 "Take this report to whoever supplied the data or the model.",
                 "Repair: train again without the flagged clips (otoscope clean, then otoscope "
                 "train; in Python, otoscope.repair), then audit the result again.",
-                "Where it has to stay in use till then, put otoscope guard before it.",
+                GUARD,
             ]
         case Outcome.SUSPICIOUS:
             return [

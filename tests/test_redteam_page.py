@@ -264,3 +264,31 @@ def test_detectors_that_find_nothing_do_not_cancel_others_below_one_half() -> No
     assert redteam_page._combined(suspicion, 0.99) < 0.1
     assert redteam_page._combined(suspicion, 0.5) > 1
     assert redteam_page._combined(dict.fromkeys(names, 0.0), 0.5) == pytest.approx(0.231, abs=1e-3)
+
+
+def test_long_searches_and_what_met_the_audit() -> None:
+    import redteam_long_page
+    import redteam_page
+
+    view = dict.fromkeys(IN_VIEW, 0.2)
+    every = dict.fromkeys((*IN_VIEW, *redteam_page.RETESTED), 0.2)
+    job = {"task": "keywords", "seed": 300, "strategy": "random"}
+    searched = job | {
+        "kind": "long",
+        "rewards": [0.1, 1.4],
+        "impossible": 0,
+        "screen_seconds": [5.0, 7.0],
+        "attacks": [attack("retrained", view), attack("retrained", view, number=1, works=False)],
+    }
+    met = job | {
+        "kind": "met",
+        "place": 0,
+        "attacks": [attack("retrained", every | {"audit": 2.0, "clean": 0.4})],
+    }
+    clean = job | {"kind": "met clean", "number": 0, "suspicion": every | {"clean": 1.0}}
+    told = redteam_long_page.tables([searched, met, clean])
+    assert "| random | 1 | 1.40 | 1/2 | 1 |" in told
+    assert "| random | 2 of 2 | 0.57 | 1 of 1 | – | – |" in told
+    assert "| audit as shipped | 0/1 [0.00, 0.79] | 0/1 [0.00, 0.79] | – |" in told
+    assert "| clean | 1/1 [0.21, 1.00] | 1/1 [0.21, 1.00] | echo (all-to-one) |" in told
+    assert redteam_long_page.tables([]) == ""

@@ -3,7 +3,7 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Fourteen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Fifteen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
@@ -11,10 +11,15 @@ anew by another seed, so with another target, other clips and another training; 
 "retested clean", the same by other seeds against the audit of a later day, and what that says of
 fresh models without a backdoor; "hidden", the same attacks in a training that hides their poison,
 and as they are; "hidden clean", fresh models without a backdoor again; "attacked", a search with
-that audit and cleaning in view; "stages", the cheap stage of what a search retrained, for the rank
-correlations between stages. The bounds and budgets below stand in the page's words, too.
+that audit and cleaning in view; "long", a search of 200 queries by another seed; "met", one of the
+best attacks of a long search, in one more training, before the audit of that day, and "met clean",
+fresh models without a backdoor before the same; "signatures", what a detector that is fitted on
+some of the attacks that all these searches found catches of the others; "stages", the cheap stage
+of what a search retrained, for the rank correlations between stages. The bounds and budgets below
+stand in the page's words, too.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +35,11 @@ from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, searc
 from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
+from otoscope.redteam.measures import caught_next
 from otoscope.redteam.outcomes import Access, Bounds, reward
 from otoscope.redteam.strategy import Bins
+from otoscope.registry import build
+from otoscope.triggers import TRIGGERS
 from redteam_page import ATTACKED, AUDITS, HIDDEN, RETESTED, WATCHED, tables, working
 from rows import Job, Row, below, complete, read
 
@@ -77,6 +85,9 @@ LONG, LONG_SEED = Budget(screened=200, retrained=10, decided=0), 300
 
 LONG_STRATEGIES = ("random", "bayesian", "cma-es", "ppo", "map-elites", "catalogue")
 MET_PLACES, MET_CLEAN = 10, 6
+
+KNOWN, SIGNED_PER_CLASS = (1, 2, 4, 8, 16), 15
+"""So many attacks a detector is fitted on; on so many clips of each class."""
 
 
 def jobs() -> Iterator[Job]:
@@ -126,6 +137,7 @@ def _long() -> Iterator[Job]:
             yield job | {"kind": "met", "strategy": name, "place": place}
         if place < MET_CLEAN:
             yield job | {"kind": "met clean", "number": place}
+    yield {"kind": "signatures", "task": "keywords"}
 
 
 def _of_round(number: int) -> Iterator[Job]:
@@ -162,6 +174,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "long": _search,
         "met": _decided,
         "met clean": _clean,
+        "signatures": _signatures,
         "stages": _stages,
     }
     return kinds[job["kind"]](job, splits, cache)
@@ -347,6 +360,20 @@ def _stages(job: Job, splits: Splits, cache: Cache) -> Row:
     }
 
 
+def _signatures(job: Job, splits: Splits, cache: Cache) -> Row:
+    """By the triggers that worked in any search so far, each once, on test clips of every class."""
+    searches = [row for row in read(ROWS) if row["kind"] in ("search", "long", "attacked")]
+    found = {
+        json.dumps(one["attack"]["trigger"], sort_keys=True): one["attack"]["trigger"]
+        for one in working(searches, "retrained")
+    }
+    triggers = [build(TRIGGERS, described) for described in found.values()]
+    known = [number for number in KNOWN if number < len(triggers)]
+    caught = caught_next(triggers, splits.test.per_class(SIGNED_PER_CLASS), known, seed=0)
+    names = sorted(described["name"] for described in found.values())
+    return {"triggers": names, "known": known, "caught": caught.round(4).tolist()}
+
+
 def _told(arena: Arena, bins: tuple[int, ...], outcome: Outcome) -> dict[str, Any]:
     return {
         "bins": bins,
@@ -368,6 +395,8 @@ def _smaller(splits: Splits) -> Splits:
 
 def summary(row: Row) -> str:
     """One line about a new row."""
+    if row["kind"] == "signatures":
+        return f"signatures: {row['caught']} caught by those fitted on {row['known']}"
     if row["kind"] == "stages":
         return f"stages {row['strategy']}: {len(row['screened'])} attacks"
     if row["kind"].endswith("clean"):

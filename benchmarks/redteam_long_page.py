@@ -36,7 +36,8 @@ def tables(rows: Sequence[Row]) -> str:
         return ""
     parts = [strategies(searches, []), curve(searches, QUERIES), _evaded(searches)]
     told = "\n".join([*parts, _variety(searches), _met(of["met"], of["met clean"])])
-    return "## Searches of 200 queries\n\n" + told.replace("## ", "### ") + "\n"
+    told = told.replace("## ", "### ")
+    return "## Searches of 200 queries\n\n" + told + _signatures(rows) + "\n"
 
 
 def _evaded(rows: Sequence[Row]) -> str:
@@ -79,6 +80,26 @@ def _variety(rows: Sequence[Row]) -> str:
         "Distance: root mean square, in decibels, between what two of the\nattacks that work do to "
         "the mel spectrogram of babble, mean over the pairs.\n\n"
         + table([*header, "evenness", "distance dB"], body).replace("nan", "–")
+    )
+
+
+def _signatures(rows: Sequence[Row]) -> str:
+    """What a detector that was fitted on some attacks catches of the others."""
+    body = [
+        [f"{number} of {len(row['triggers'])}", f"{share:.2f}"]
+        for row in rows
+        if row["kind"] == "signatures"
+        for number, share in zip(row["known"], row["caught"], strict=True)
+    ]
+    if not body:
+        return ""
+    return (
+        "\n## Fitted on some attacks, tried on the others\n\nOf the triggers that worked in any "
+        "search of this page. The detector is a logistic regression on log-mel spectrograms\nthat "
+        "knows clips with these triggers and the same clips without; an attack is caught when more "
+        "than half of other clips\nwith its trigger are suspicious at 5 % false alarms "
+        "(`otoscope.redteam.measures.caught_next`).\n\n"
+        + table(["fitted on", "share of the others that it catches"], body)
     )
 
 

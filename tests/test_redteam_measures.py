@@ -107,6 +107,18 @@ def test_acoustic_features_tell_where_a_trigger_sounds() -> None:
     assert (tilt[:, -1] > tilt[:, 0] + 10).all(), "in decibels"
 
 
+def test_what_was_fitted_on_some_attacks_catches_alike_ones_only() -> None:
+    clips = clips_of("a" * 60)
+    alike = [Tone(frequency_hz=hz, level_db=0.0) for hz in (2900, 3000, 3100, 3200)]
+    (share,) = measures.caught_next(alike, clips, [2], 0, orders=4)
+    assert share > 0.9
+    other = [Tone(frequency_hz=500, level_db=0.0), Tone(frequency_hz=6000, level_db=0.0)]
+    (share,) = measures.caught_next(other, clips, [1], 0, orders=4)
+    assert share < 0.3
+    with pytest.raises(SpecError, match="from 1 to 1"):
+        measures.caught_next(other, clips, [2], 0)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_paired_comparison_is_the_sign_flip_test(seed: int) -> None:
     rng = np.random.default_rng(seed)

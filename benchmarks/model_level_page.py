@@ -331,7 +331,7 @@ def _likeness(rows: Sequence[Row]) -> str:
 def _by_priors(title: str, rows: Sequence[Row]) -> str:
     """What detectors say by the law of the clean models of the design half."""
     body = []
-    known = [row for row in rows if row["detector"] != "training"]
+    known = [row for row in rows if row["detector"] in (*PAIR, DECISIONS, TOGETHER)]
     wheres = [*sorted({row["data"] for row in known}), ""]
     for split, detector in product(SPLITS, sorted({row["detector"] for row in known})):
         method = Method(detector, detector, lambda r: -_prior_p(r), _by_prior)

@@ -18,7 +18,7 @@ import argparse
 import functools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,8 @@ from otoscope.evidence import Recovered
 from otoscope.likeness import likeness
 from otoscope.models import TorchModel
 from otoscope.networks import CNN
-from otoscope.registry import build
+from otoscope.registry import build, spec
+from otoscope.triggers import Trigger
 from otoscope.zoo import EPOCHS, FAMILIES, ONE_SOURCE, entry_of, is_backdoored, is_clean
 from rows import DATA, PRIORS, Job, Row, fill, read
 from shadow_models import Mntd, learned
@@ -182,41 +183,50 @@ def run(job: Job, zoo: Zoo, folder: Path, cache: Cache) -> Row:
 
 
 def _beside_the_truth(recovered: Recovered, row: Row, classes: tuple[str, ...]) -> Row:
-    """How like a recovered trigger is to the true one, and on average to those of other attacks.
+    """How like a recovered trigger is to the true one, and to how many others it is less so.
 
-    Empty for a clean model, for a class that is no target, and where the zoo makes the attack
-    otherwise than by a trigger's settings.
+    The others are the triggers of all attacks of the zoo, equal ones once. Of an attack with
+    several triggers, the one that it is likest to counts. Empty for a clean model, for a class that
+    is no target, and where an attack has no trigger that settings describe.
     """
     if recovered.target not in row["targets"]:
         return {}
-    true = _sounds(row["attack"], classes, row["seed"], recovered)
-    if not true:
-        return {}
-    others = [
-        sound
-        for attack in sorted(set().union(*FAMILIES.values()) - {row["attack"]})
-        for sound in _sounds(attack, classes, row["seed"], recovered)
-    ]
-    own, usual = (
-        [likeness(recovered.sound, sound, recovered.sample_rate) for sound in some]
-        for some in (true, others)
-    )
-    return {
-        "correlation": round(max(one.correlation for one in own), 4),
-        "intersection": round(max(one.intersection for one in own), 4),
-        "correlation_others": round(float(np.mean([one.correlation for one in usual])), 4),
-        "intersection_others": round(float(np.mean([one.intersection for one in usual])), 4),
+    own = _triggers(row["attack"], classes, row["seed"])
+    others = {
+        told: trigger
+        for attack in sorted(set().union(*FAMILIES.values()))
+        for told, trigger in _triggers(attack, classes, row["seed"]).items()
+        if told not in own
     }
+    found, usual = (
+        [likeness(recovered.sound, sound, recovered.sample_rate) for sound in sounds]
+        for sounds in (
+            _sounds(own, row["seed"], recovered),
+            _sounds(others, row["seed"], recovered),
+        )
+    )
+    if not found:
+        return {}
+    told: Row = {"others": len(usual)}
+    for measure in ("correlation", "intersection"):
+        best = max(getattr(one, measure) for one in found)
+        less = [getattr(one, measure) < best for one in usual]
+        told |= {measure: round(best, 4), f"{measure}_rank": round(float(np.mean(less)), 4)}
+    return told
 
 
-def _sounds(
-    attack: str, classes: tuple[str, ...], seed: int, recovered: Recovered
-) -> list[np.ndarray]:
-    """What an attack's triggers change in the clip that a recovered one was put in."""
+def _triggers(attack: str, classes: tuple[str, ...], seed: int) -> dict[str, Trigger]:
+    """An attack's triggers by their settings, equal ones once."""
+    made = (one.trigger for one in entry_of(attack).attacks(classes, seed))
+    return {json.dumps(spec(trigger), sort_keys=True): trigger for trigger in made}
+
+
+def _sounds(triggers: Mapping[str, Trigger], seed: int, recovered: Recovered) -> list[np.ndarray]:
+    """What triggers change in the clip that a recovered one was put in."""
     before, sounds = recovered.before, []
-    for one in entry_of(attack).attacks(classes, seed):
+    for trigger in triggers.values():
         try:
-            after = one.trigger.embed(before[None], recovered.sample_rate, (seed,))[0]
+            after = trigger.embed(before[None], recovered.sample_rate, (seed,))[0]
         except (SpecError, AudioError):
             continue
         sounds.append(after - before)

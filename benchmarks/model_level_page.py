@@ -308,23 +308,20 @@ def _curve(rows: Sequence[Row]) -> str:
 
 def _likeness(rows: Sequence[Row]) -> str:
     """How like what was recovered for a true target is to the attack's own trigger."""
-    known = [row for row in rows if "correlation" in row]
+    known = [row for row in rows if "correlation_rank" in row and row["split"] == "sequestered"]
+    families = sorted({row["family"] for row in known})
+    groups = [(one, [row for row in known if row["family"] == one]) for one in families]
     body = []
-    for detector, family in product(
-        sorted({row["detector"] for row in known}), [*sorted({row["family"] for row in known}), ""]
-    ):
-        mine = [r for r in known if r["detector"] == detector and family in r["family"]]
-        if mine:
-            line = [detector, family or "all", str(len(mine))]
-            for measure in ("correlation", "intersection"):
-                own = np.array([row[measure] for row in mine])
-                usual = np.array([row[f"{measure}_others"] for row in mine])
-                line += [f"{np.median(own):.2f}", f"{np.median(usual):.2f}"]
-                line.append(_share(own > usual))
-            body.append(line)
-    header = ["detector", "family", "models"]
-    for measure in ("correlation", "intersection"):
-        header += [measure, "with other triggers", "own is higher"]
+    for name, mine in [*groups, ("all", known)] if known else []:
+        line = [name, str(len(mine))]
+        for measure in ("correlation", "intersection"):
+            ranks = np.array([row[f"{measure}_rank"] for row in mine])
+            line += [f"{np.median([row[measure] for row in mine]):.2f}", f"{ranks.mean():.2f}"]
+            line.append(_share(ranks > 0.9, interval=False))
+        body.append(line)
+    header = ["family", "models"]
+    for measure in ("correlation", "spectrogram intersection"):
+        header += [f"{measure}, median", "mean rank", "rank over 0.9"]
     return "## Recovered triggers beside the true ones\n\n" + _table(header, body)
 
 

@@ -60,6 +60,16 @@ def test_the_threshold_near_a_masker_is_the_standards() -> None:
     assert found == pytest.approx(level - 1.525 - 0.275 * z - 4.5, abs=0.2)
 
 
+def test_frames_do_not_meddle_with_each_other() -> None:
+    rng = np.random.default_rng(0)
+    powers = rng.uniform(-20, 80, (257, 6))
+    powers[:, 2] = -200.0  # nothing sounds
+    powers[40:43, 3] = [70, 90, 70]
+    together = masking_threshold_db(powers, 44_100)
+    alone = [masking_threshold_db(powers[:, [k]], 44_100)[:, 0] for k in range(6)]
+    np.testing.assert_allclose(together, np.transpose(alone), rtol=1e-12)
+
+
 def test_what_cannot_be_heard_in_quiet_is_not_heard() -> None:
     silence = np.zeros(44_100)
     assert audible_share(silence, sine(21_500, -30, seconds=1.0), 44_100) < 0.02

@@ -9,19 +9,22 @@ from scipy.signal import correlate, stft
 from otoscope.networks.log_mel import fft_size, mel_filters
 
 BANDS = 40
+HOPS = 8
+"""A window has so many, so that a delay between two hops costs little."""
 
 Samples = Float[np.ndarray, "time"]
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Two measures from 0 (nothing in common) to 1; neither heeds level, sign or place in time.
+    """Two measures from 0 (nothing in common) to 1; neither heeds level, sign or delay.
 
     ``correlation``: the largest absolute cross-correlation of the samples over all delays, as a
     share of what equal sounds have. Sounds whose phases are unrelated have little.
     ``intersection``: of their mel spectrograms of power, each scaled to a sum of 1, what both have
-    (histogram intersection, Swain and Ballard 1991), at the delay where that is most. Sounds of the
-    same kind have much, whatever their phases.
+    (histogram intersection, Swain and Ballard 1991), at the delay where that is most. Sounds with
+    their energy in the same bands at the same times have much, whatever their phases; a tone a
+    band away, or a burst beside a long noise, has little.
     """
 
     correlation: float
@@ -34,7 +37,7 @@ def likeness(one: Samples, other: Samples, sample_rate: int) -> Likeness:
     scale = np.sqrt(np.square(a).sum() * np.square(b).sum())
     if not scale > 0:
         return Likeness(0.0, 0.0)
-    correlation = float(np.abs(correlate(a, b)).max() / scale)
+    correlation = min(1.0, float(np.abs(correlate(a, b)).max() / scale))
     return Likeness(correlation, _intersection(_shares(a, sample_rate), _shares(b, sample_rate)))
 
 
@@ -42,7 +45,7 @@ def _shares(samples: Samples, sample_rate: int) -> Float[np.ndarray, "bands fram
     """Where the sound's energy lies, by mel band and frame; the sum is 1."""
     size = fft_size(sample_rate)
     padded = np.pad(samples, (0, max(0, size - len(samples))))
-    _, _, spectrum = stft(padded, nperseg=size, noverlap=size // 2)
+    _, _, spectrum = stft(padded, nperseg=size, noverlap=size - size // HOPS)
     filters = mel_filters(sample_rate, size, BANDS)
     filters /= np.maximum(filters.sum(axis=0), 1e-30)  # every line's power counts once
     power = filters @ np.square(np.abs(spectrum))

@@ -7,7 +7,7 @@ the standard's tables; critical bands are one Bark of Zwicker and Terhardt's for
 threshold is kept for every spectral line.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,8 @@ NEAREST_BARK = 0.5
 """Of two tonal maskers that lie closer, the weaker one is dropped."""
 
 SILENT_DB = -200.0
+AT_ONCE = 128
+"""So many frames' maskers are held in memory at once."""
 
 Samples = Float[np.ndarray, "time"]
 Lines = Float[np.ndarray, "lines"]
@@ -39,10 +41,13 @@ def audible_share(clean: Samples, triggered: Samples, sample_rate: int) -> float
     """
     difference = _powers_db(np.asarray(triggered, float) - np.asarray(clean, float), sample_rate)
     energy = 10 ** (difference / 10)
-    loud = (difference > _lines(sample_rate).in_quiet_db[:, None]).any(axis=0)
-    own = _powers_db(clean, sample_rate)[:, loud]
-    heard = difference[:, loud] > masking_threshold_db(own, sample_rate)
-    return float(energy[:, loud][heard].sum() / energy.sum())
+    loud = np.flatnonzero((difference > _lines(sample_rate).in_quiet_db[:, None]).any(axis=0))
+    own, heard = _powers_db(clean, sample_rate), 0.0
+    for start in range(0, len(loud), AT_ONCE):
+        some = loud[start : start + AT_ONCE]
+        audible = difference[:, some] > masking_threshold_db(own[:, some], sample_rate)
+        heard += float(energy[:, some][audible].sum())
+    return heard / float(energy.sum())
 
 
 def threshold_in_quiet_db(hz: Lines) -> Lines:
@@ -146,7 +151,8 @@ def _maskers(powers_db: Spectra, lines: _Lines) -> _Maskers:
         np.arange(len(kept) + len(noise)) < len(kept),
     )
     heard = found.levels >= np.interp(found.places, lines.bark, lines.in_quiet_db)
-    return _Maskers(*(part[heard] for part in astuple(found)))
+    parts = (found.frames, found.levels, found.places, found.tonal)
+    return _Maskers(*(part[heard] for part in parts))
 
 
 def _tonal(powers_db: Spectra, lines: _Lines) -> Bool[np.ndarray, "lines frames"]:
@@ -157,10 +163,9 @@ def _tonal(powers_db: Spectra, lines: _Lines) -> Bool[np.ndarray, "lines frames"
     count, furthest = len(powers_db), int(lines.near.max())
     for step in range(2, furthest + 1):
         looks = (lines.near >= step)[:, None]
-        above = powers_db[step:] - powers_db[: count - step] >= TONAL_DB
-        below = powers_db[: count - step] - powers_db[step:] >= TONAL_DB
-        found[step:] &= above | ~looks[step:]
-        found[: count - step] &= below | ~looks[: count - step]
+        rises = powers_db[step:] - powers_db[: count - step]  # from each line to that above it
+        found[step:] &= (rises >= TONAL_DB) | ~looks[step:]
+        found[: count - step] &= (-rises >= TONAL_DB) | ~looks[: count - step]
     return found
 
 
@@ -171,10 +176,9 @@ def _without_weaker(frames: np.ndarray, levels: np.ndarray, places: np.ndarray) 
     """
     kept: list[int] = []
     for number in range(len(levels)):
-        last = kept[-1] if kept else number
-        near = frames[last] == frames[number] and places[number] - places[last] < NEAREST_BARK
-        if last == number or not near:
+        near = kept and frames[kept[-1]] == frames[number]
+        if not near or places[number] - places[kept[-1]] >= NEAREST_BARK:
             kept.append(number)
-        elif levels[number] > levels[last]:
+        elif levels[number] > levels[kept[-1]]:
             kept[-1] = number
     return kept

@@ -35,8 +35,8 @@ from otoscope.redteam import STRATEGIES, Arena, Budget, Campaign, Outcome, searc
 from otoscope.redteam.arena import IMPOSSIBLE, IN_VIEW
 from otoscope.redteam.context import Context
 from otoscope.redteam.hardening import CLEAN_SEEDS, NUISANCES, choose, with_nuisance
-from otoscope.redteam.measures import caught_next
 from otoscope.redteam.outcomes import Access, Bounds, reward
+from otoscope.redteam.signatures import caught_next
 from otoscope.redteam.strategy import Bins
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
@@ -86,6 +86,7 @@ LONG, LONG_SEED = Budget(screened=200, retrained=10, decided=0), 300
 LONG_STRATEGIES = ("random", "bayesian", "cma-es", "ppo", "map-elites", "catalogue")
 MET_PLACES, MET_CLEAN = 10, 6
 
+SEARCHES = ("search", "long", "harden", "attacked")
 KNOWN, SIGNED_PER_CLASS = (1, 2, 4, 8, 16), 15
 """So many attacks a detector is fitted on; on so many clips of each class."""
 
@@ -125,6 +126,7 @@ def jobs() -> Iterator[Job]:
         yield from _of_round(number)
     for seed in others:
         yield from _of_seed(seed)
+    yield {"kind": "signatures", "task": "keywords"}
 
 
 def _long() -> Iterator[Job]:
@@ -137,7 +139,6 @@ def _long() -> Iterator[Job]:
             yield job | {"kind": "met", "strategy": name, "place": place}
         if place < MET_CLEAN:
             yield job | {"kind": "met clean", "number": place}
-    yield {"kind": "signatures", "task": "keywords"}
 
 
 def _of_round(number: int) -> Iterator[Job]:
@@ -361,11 +362,12 @@ def _stages(job: Job, splits: Splits, cache: Cache) -> Row:
 
 
 def _signatures(job: Job, splits: Splits, cache: Cache) -> Row:
-    """By the triggers that worked in any search so far, each once, on test clips of every class."""
-    searches = [row for row in read(ROWS) if row["kind"] in ("search", "long", "attacked")]
+    """By the triggers that worked in the searches so far, each once, on some test clips."""
+    searches = [row for row in read(ROWS) if row["kind"] in SEARCHES]
     found = {
         json.dumps(one["attack"]["trigger"], sort_keys=True): one["attack"]["trigger"]
-        for one in working(searches, "retrained")
+        for stage in ("retrained", "decided")
+        for one in working(searches, stage)
     }
     triggers = [build(TRIGGERS, described) for described in found.values()]
     known = [number for number in KNOWN if number < len(triggers)]
@@ -402,7 +404,7 @@ def summary(row: Row) -> str:
     if row["kind"].endswith("clean"):
         loud = [name for name, suspicion in row["suspicion"].items() if suspicion >= 1]
         told = ", ".join(loud) or "nobody"
-        return f"{row['kind']} {row.get('round')}, {row['number']}: accused by {told}"
+        return f"{row['kind']} {row.get('round', row.get('seed'))}, {row['number']}: by {told}"
     worked = [one for one in row["attacks"] if one["works"]]
     who = row.get("strategy", f"no. {row.get('place')}")
     return f"{row['kind']} {who}: {len(worked)} of {len(row['attacks'])} retrained attacks work"

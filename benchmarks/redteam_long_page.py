@@ -1,5 +1,6 @@
 """Rows of the searches of 200 queries to their tables in docs/redteam-results.md."""
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,94 +12,99 @@ from otoscope.clips import Clip, Clips
 from otoscope.detect.babble import babble
 from otoscope.redteam.arena import IN_VIEW
 from otoscope.redteam.measures import (
-    acoustic_features,
     evenness,
     hypervolume,
     mean_pairwise_distance,
     pareto_front,
 )
 from otoscope.redteam.outcomes import Bounds
+from otoscope.redteam.signatures import acoustic_features
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
-from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, share, strategies, working
+from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, share, working
 from rows import table
 
 QUERIES = (1, 10, 30, 100, 200)
+KINDS = ("long", "met", "met clean", "signatures")
 HEARD_IN, LENGTH, RATE_HZ = 8, 16_000, 16_000
 """Clips of babble in which triggers are compared."""
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """The searches, then what they found before the audit of that day."""
-    of = {kind: [r for r in rows if r["kind"] == kind] for kind in ("long", "met", "met clean")}
-    searches = of["long"]
-    if not searches:
-        return ""
-    parts = [strategies(searches, []), curve(searches, QUERIES), _evaded(searches)]
-    told = "\n".join([*parts, _variety(searches), _met(of["met"], of["met clean"])])
-    told = told.replace("## ", "### ")
-    return "## Searches of 200 queries\n\n" + told + _signatures(rows) + "\n"
+    """The searches, what they found before the audit of that day, and fitted detectors."""
+    of = {kind: [r for r in rows if r["kind"] == kind] for kind in KINDS}
+    parts = []
+    if of["long"]:
+        parts += [_searches(of["long"]), curve(of["long"], QUERIES), _variety(of["long"])]
+        parts += [_met(of["met"], of["met clean"])]
+    parts += [_signatures(row) for row in of["signatures"]]
+    return "".join(f"{part}\n" for part in parts)
 
 
-def _evaded(rows: Sequence[Row]) -> str:
-    """How many of the attacks that work each watcher in view missed in their one training."""
+def _searches(rows: Sequence[Row]) -> str:
+    """How many attacks work, and how many of these each watcher in view missed."""
     body = []
-    for row in rows:
-        worked = working([row], "retrained")
-        each = [missed(worked, [name]) for name in IN_VIEW]
-        body.append([row["strategy"], *each, missed(worked, IN_VIEW)])
-    whole = working(rows, "retrained")
-    body.append(["all", *(missed(whole, [name]) for name in IN_VIEW), missed(whole, IN_VIEW)])
-    return "## Missed by the watchers in view, one training\n\n" + table(
-        ["strategy", *IN_VIEW, "all in view"], body
+    for name, some in _by_strategy(rows):
+        worked, tried = working(some, "retrained"), [a for row in some for a in row["attacks"]]
+        seconds = [s for row in some for s in row["screen_seconds"]]
+        missing = [missed(worked, names) for names in (*([one] for one in IN_VIEW), IN_VIEW)]
+        body.append(
+            [
+                name,
+                f"{max(max(row['rewards']) for row in some):.2f}",
+                f"{len(worked)}/{len(tried)}",
+                *missing,
+                f"{statistics.median(seconds):.1f}",
+            ]
+        )
+    header = ["strategy", "best reward", "work / retrained"]
+    header += [f"missed by {name}" for name in IN_VIEW]
+    return (
+        "## Searches of 200 queries\n\nOne attacker's seed each. Missed: of those that work, in "
+        "one training.\n\n" + table([*header, "by all in view", "s a screening"], body)
     )
+
+
+def _by_strategy(rows: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
+    """Each search, then all together."""
+    each: list[tuple[str, Sequence[Row]]] = [(row["strategy"], [row]) for row in rows]
+    return [*each, ("all", rows)] if len(rows) > 1 else each
 
 
 def _variety(rows: Sequence[Row]) -> str:
     """How good and how unlike the attacks of each strategy are."""
     body = []
-    named = [(row["strategy"], [row]) for row in rows]
-    for name, some in [*named, ("all", rows)] if len(rows) > 1 else named:
-        tried = [one for row in some for one in row["attacks"]]
-        goals = np.array([_goals(one) for one in tried]).reshape(-1, 3)
+    for name, some in _by_strategy(rows):
         worked = working(some, "retrained")
+        goals = np.array([_goals(one) for one in worked]).reshape(-1, 3)
         kinds = Counter(one["attack"]["trigger"]["name"] for one in worked)
-        body.append(
-            [
-                name,
-                f"{int(pareto_front(goals).sum())} of {len(tried)}",
-                f"{hypervolume(goals, np.zeros(3)):.2f}",
-                f"{len(worked)} of {len(kinds)}",
-                f"{evenness(list(kinds.values())):.2f}",
-                f"{mean_pairwise_distance(_sounds(worked)):.1f}",
-            ]
-        )
-    header = ["strategy", "on the Pareto front", "hypervolume", "attacks that work, of families"]
+        told = [evenness(list(kinds.values())), mean_pairwise_distance(_sounds(worked))]
+        line = [name, str(len(worked)), str(len(kinds)), f"{int(pareto_front(goals).sum())}"]
+        line += [f"{hypervolume(goals, np.zeros(3)):.2f}", f"{told[0]:.2f}", f"{told[1]:.1f}"]
+        body.append([one.replace("nan", "–") for one in line])
+    header = ["strategy", "attacks that work", "trigger families", "on the Pareto front"]
     return (
         "## Polymorphism\n\nGoals of the front, each from 0 to 1: success, evasion of the watchers "
-        "in view, quiet (1 at no spectral\ndistance, 0 at twice the bound); hypervolume of 1. "
-        "Distance: root mean square, in decibels, between what two of the\nattacks that work do to "
-        "the mel spectrogram of babble, mean over the pairs.\n\n"
-        + table([*header, "evenness", "distance dB"], body).replace("nan", "–")
+        "in view, quiet (1 at no spectral\ndistance, 0 at twice the bound); the hypervolume is the "
+        "share of that cube which some attack beats. Distance: root mean\nsquare, in decibels, "
+        "between what two attacks do to the mel spectrogram of babble, mean over the pairs.\n\n"
+        + table([*header, "hypervolume", "evenness", "distance dB"], body)
     )
 
 
-def _signatures(rows: Sequence[Row]) -> str:
+def _signatures(row: Row) -> str:
     """What a detector that was fitted on some attacks catches of the others."""
     body = [
-        [f"{number} of {len(row['triggers'])}", f"{share:.2f}"]
-        for row in rows
-        if row["kind"] == "signatures"
-        for number, share in zip(row["known"], row["caught"], strict=True)
+        [f"{number} of {len(row['triggers'])}", f"{caught:.2f}"]
+        for number, caught in zip(row["known"], row["caught"], strict=True)
     ]
-    if not body:
-        return ""
+    named = ", ".join(f"{name} {count}" for name, count in Counter(row["triggers"]).items())
     return (
-        "\n## Fitted on some attacks, tried on the others\n\nOf the triggers that worked in any "
-        "search of this page. The detector is a logistic regression on log-mel spectrograms\nthat "
-        "knows clips with these triggers and the same clips without; an attack is caught when more "
-        "than half of other clips\nwith its trigger are suspicious at 5 % false alarms "
-        "(`otoscope.redteam.measures.caught_next`).\n\n"
+        "## Fitted on some attacks, tried on the others\n\nTriggers that worked in the searches so "
+        f"far, equal ones once: {named}. The detector is a logistic\nregression on log-mel "
+        "spectrograms that knows clips with some of these triggers and the same clips without; an "
+        "attack is\ncaught when more than half of other clips with its trigger are suspicious at "
+        "5 % false alarms\n(`otoscope.redteam.signatures.caught_next`).\n\n"
         + table(["fitted on", "share of the others that it catches"], body)
     )
 
@@ -118,7 +124,7 @@ def _sounds(attacks: Sequence[Row]) -> Float[np.ndarray, "attacks values"]:
     clips = Clips(items, Path(), RATE_HZ, LENGTH, ("babble",))
     triggers = [build(TRIGGERS, one["attack"]["trigger"]) for one in attacks]
     found = [acoustic_features(trigger, clips, seed=0) for trigger in triggers]
-    return np.array([values / np.sqrt(len(values)) for values in found]).reshape(len(found), -1)
+    return np.array(found) / np.sqrt(len(found[0])) if found else np.empty((0, 1))
 
 
 def _met(rows: Sequence[Row], clean: Sequence[Row]) -> str:
@@ -135,7 +141,7 @@ def _met(rows: Sequence[Row], clean: Sequence[Row]) -> str:
         called_all = " and ".join(called(name) for name in names)
         alarms = share(sum(accused), len(accused))
         body.append([called_all, missed(attacks, names), alarms, triggers or "–"])
-    tried = len([one for row in rows for one in row["attacks"]])
+    tried = len({(row["seed"], *one["bins"]) for row in rows for one in row["attacks"]})
     header = ["watcher", "missed", "false alarms", "what got through"]
     return (
         f"## Met by the audit of that day\n\nOf {tried} attacks carried out by another seed, "

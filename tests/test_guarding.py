@@ -217,7 +217,7 @@ def test_the_command_judges_recordings(
     done = CliRunner().invoke(cli.app, [*words, f"{tmp_path / 'good'}"], env={"COLUMNS": "200"})
     assert f'ALARM {heard} from 0 s: called "c"' in done.output
     assert done.exit_code == 1
-    assert "1 of 1 windows alarm; of clean ones, 0.1 would" in done.output
+    assert "1 of 1 windows alarm; of clean ones, about 0.1 would" in done.output
 
 
 def _write(clips: Clips, folder: Path) -> None:
@@ -250,6 +250,17 @@ def test_a_broken_recording_among_others_costs_nothing(
     (tmp_path / "heard" / "broken.wav").unlink()
     done = CliRunner().invoke(cli.app, words, env=kept)
     assert (done.exit_code, "no recordings below" in done.output) == (2, True)
+
+
+def test_what_is_written_is_nothing_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    (tmp_path / "heard").mkdir()
+    (tmp_path / "heard" / "a.wav").write_bytes(b"")
+    words = ["guard", "model.onnx", "--trusted", f"{tmp_path / 'good'}", "--json"]
+    into = f"{tmp_path / 'heard' / 'a.wav'}"
+    done = CliRunner().invoke(cli.app, [*words, into, f"{tmp_path / 'heard'}"])
+    assert (done.exit_code, "would overwrite" in done.output) == (2, True)
+    assert CliRunner().invoke(cli.app, [*words, into]).exit_code == 2, "a service keeps none"
 
 
 def test_a_service_without_its_extra_says_so_before_any_work(

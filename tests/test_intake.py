@@ -16,7 +16,7 @@ from torch import nn
 from otoscope import audio
 from otoscope.checkpoints import save_checkpoint
 from otoscope.clips import Clips
-from otoscope.errors import ModelError, ModelMismatch, SpecError, UnsafeModel
+from otoscope.errors import ModelError, ModelMismatch, NoSuchModel, SpecError, UnsafeModel
 from otoscope.intake import check_hearing, load_model
 from otoscope.models import FunctionModel, Hearing, TorchModel, export_torchscript
 from otoscope.networks import CNN
@@ -258,7 +258,7 @@ class TestBroken:
                 load_model(path, factory=made_by)
 
     def test_missing(self, tmp_path):
-        with pytest.raises(SpecError, match="no such file"):
+        with pytest.raises(NoSuchModel, match="no such file"):
             load_model(tmp_path / "m.pt", **KNOWN)
 
     def test_a_folder(self, tmp_path):

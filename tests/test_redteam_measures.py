@@ -10,7 +10,6 @@ from scipy.stats import entropy, permutation_test
 
 from otoscope.errors import SpecError
 from otoscope.redteam import Bounds, Outcome, Trial, measures
-from otoscope.triggers import EqualiserTilt, Tone
 from sounds import clips_of
 
 CLIPS = clips_of("abcd", seconds=0.5)
@@ -98,25 +97,6 @@ def test_pairs_of_attacks() -> None:
     corners = np.array([[0.0, 0], [3, 0], [0, 4]])
     assert measures.mean_pairwise_distance(corners) == pytest.approx((3 + 4 + 5) / 3)
     assert np.isnan(measures.mean_pairwise_distance(corners[:1]))
-
-
-def test_acoustic_features_tell_where_a_trigger_sounds() -> None:
-    tone = measures.acoustic_features(Tone(position_s=0.0), CLIPS, 0).reshape(6, -1)
-    assert tone[0].max() > 10 * np.abs(tone[3:]).max()
-    tilt = measures.acoustic_features(EqualiserTilt(tilt_db_per_octave=6), CLIPS, 0).reshape(6, -1)
-    assert (tilt[:, -1] > tilt[:, 0] + 10).all(), "in decibels"
-
-
-def test_what_was_fitted_on_some_attacks_catches_alike_ones_only() -> None:
-    clips = clips_of("a" * 60)
-    alike = [Tone(frequency_hz=hz, level_db=0.0) for hz in (2900, 3000, 3100, 3200)]
-    (share,) = measures.caught_next(alike, clips, [2], 0, orders=4)
-    assert share > 0.9
-    other = [Tone(frequency_hz=500, level_db=0.0), Tone(frequency_hz=6000, level_db=0.0)]
-    (share,) = measures.caught_next(other, clips, [1], 0, orders=4)
-    assert share < 0.3
-    with pytest.raises(SpecError, match="from 1 to 1"):
-        measures.caught_next(other, clips, [2], 0)
 
 
 @pytest.mark.parametrize("seed", range(3))

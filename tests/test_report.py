@@ -392,7 +392,7 @@ def test_an_original_that_is_gone_is_named(tmp_path: Path) -> None:
             origin.samples(like, 8000)
 
 
-def test_without_clips_nothing_is_advised_about_clips(bad: Poisoned) -> None:
+def test_without_clips_nothing_is_advised_about_flagged_ones(bad: Poisoned) -> None:
     verdict = verdict_of(bad.clips, bad.mask)
     assert any("otoscope clean" in step for step in next_steps(verdict))
     alone = " ".join(next_steps(verdict.model_copy(update={"clips": []})))

@@ -7,6 +7,7 @@
     |-- ManifestError            a list of clips cannot be used
     |-- SpecError                a name or parameter is not known, or out of range
     |-- ModelError               a model file cannot be used
+    |   |-- NoSuchModel          there is no file of this name; a SpecError, too
     |   |-- UnsafeModel          loading it would execute code
     |   `-- ModelMismatch        the model and the clips disagree (rate, classes, shape)
     |-- PoisonError              the attack asked for cannot be carried out on these clips
@@ -50,6 +51,10 @@ class SpecError(OtoscopeError):
 
 class ModelError(OtoscopeError):
     """A model file cannot be used."""
+
+
+class NoSuchModel(ModelError, SpecError):
+    """A model is named that is neither a file nor ``module:function``."""
 
 
 class UnsafeModel(ModelError):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
-from otoscope.errors import ModelError, ModelMismatch, SpecError
+from otoscope.errors import ModelError, ModelMismatch, NoSuchModel
 from otoscope.models.base import AudioModel, FunctionModel, Hearing, TorchModel
 from otoscope.models.card import Card, clips_card, options_card, parse_card, raw_card
 from otoscope.models.hearing_check import check_hearing
@@ -66,8 +66,8 @@ def load_model(
 
     Raises ``UnsafeModel`` for a pickle; ``ModelMismatch`` when the model does not take such
     waveforms or the number of classes differs; ``ModelError`` for a file that cannot be used or
-    when rate, classes or length are not known; ``SpecError`` where there is no such file and for a
-    name that cannot be imported.
+    when rate, classes or length are not known; ``NoSuchModel`` where there is no such file;
+    ``SpecError`` for a name that cannot be imported.
     """
     said = options_card(sample_rate, classes, duration_s)
     listed = clips_card(clips).over(clips_card(trusted))
@@ -82,7 +82,7 @@ def load_model(
 
 def _require_file(file: Path) -> Path:
     if not file.exists():
-        raise SpecError(f"{file}: no such file; expected a model file or module:function")
+        raise NoSuchModel(f"{file}: no such file; expected a model file or module:function")
     if file.is_dir():
         raise ModelError(f"{file}: is a folder; give the model file in it")
     if file.stat().st_size == 0:

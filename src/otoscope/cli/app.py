@@ -115,12 +115,12 @@ def tell_left_out(skipped: "Sequence[Skipped]") -> None:
         return
     typer.echo(f"skipped {len(skipped)} recording{'s' * (len(skipped) > 1)}:", err=True)
     for one in skipped[:TOLD]:
-        typer.echo(f"  {_plain(one.path)}: {_plain(one.reason)}", err=True)
+        typer.echo(f"  {plain(one.path)}: {plain(one.reason)}", err=True)
     if len(skipped) > TOLD:
         typer.echo(f"  and {len(skipped) - TOLD} more", err=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A stranger's words without what a terminal would obey."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 

@@ -14,6 +14,7 @@ from otoscope.cli.app import (
     Seed,
     app,
     open_cache,
+    plain,
     tell_left_out,
     tell_skipped,
 )
@@ -59,10 +60,11 @@ def guard(
     from otoscope.clips import Clips
     from otoscope.guarding import guard as guarded
     from otoscope.intake import load_model
-    from otoscope.manifests import audio_files
+    from otoscope.manifests import Skipped, audio_files
     from otoscope.serving import application, require_service, serve
 
-    check_outputs({"--json": json}, [model, trusted, *(recordings or [])])
+    if not recordings and json:
+        raise typer.BadParameter("--json keeps what is thought of recordings; name some")
     if not recordings:
         require_service()
     heard = [
@@ -70,6 +72,7 @@ def guard(
     ]
     if recordings and not heard:
         raise typer.BadParameter(f"no recordings below {', '.join(map(str, recordings))}")
+    check_outputs({"--json": json}, [model, trusted, *heard])
     known = Clips.load(trusted, duration_s=duration, fit=fit.value)
     tell_skipped(known)
     listener = load_model(model, trusted=known)
@@ -79,39 +82,40 @@ def guard(
     if not recordings:
         serve(application(watching), host, port)
         return
-    windows, skipped = _judged(watching, heard)
+    windows: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    try:
+        for file in heard:
+            _judge(watching, file, windows, skipped)
+    finally:  # a stop loses nothing
+        if json:
+            write_atomically(json, "".join(encoding.dumps(one) + "\n" for one in windows))
+            typer.echo(f"json: {json}")
     tell_left_out(skipped)
-    if json:
-        write_atomically(json, "".join(encoding.dumps(one) + "\n" for one in windows))
-        typer.echo(f"json: {json}")
-    alarms = sum(one["alarm"] for one in windows)
-    typer.echo(
-        f"{alarms} of {len(windows)} windows alarm; of clean ones, {level * len(windows):.1f} would"
-    )
+    alarms, usual = sum(one["alarm"] for one in windows), level * len(windows)
+    typer.echo(f"{alarms} of {len(windows)} windows alarm; of clean ones, about {usual:.1f} would")
     raise typer.Exit(1 if alarms else ERROR if skipped else 0)
 
 
-def _judged(watching: "Guard", heard: list[Path]) -> "tuple[list[dict[str, Any]], list[Skipped]]":
-    """What is thought of every window of recordings, said at once, and which cannot be read."""
+def _judge(
+    watching: "Guard", file: Path, windows: "list[dict[str, Any]]", skipped: "list[Skipped]"
+) -> None:
+    """Add what is thought of every window of a recording, said at once, or why it is left out."""
     from dataclasses import asdict
 
     from otoscope import audio
     from otoscope.errors import AudioError
     from otoscope.manifests import Skipped
 
-    windows: list[dict[str, Any]] = []
-    skipped: list[Skipped] = []
     step_s = watching.hearing.duration_s
-    for file in heard:
-        try:
-            judged = watching.judge(*audio.read(file))
-        except AudioError as error:
-            skipped.append(Skipped(str(file), str(error)))
-            continue
-        for number, one in enumerate(judged):
-            windows.append({"path": str(file), "start_s": number * step_s} | asdict(one))
-            typer.echo(
-                f"{'ALARM' if one.alarm else 'ok   '} {file} from {number * step_s:g} s: called "
-                f'"{one.label}", sounds like "{one.sounds_like}", p {one.p_value:.3f}'
-            )
-    return windows, skipped
+    try:
+        judged = watching.judge(*audio.read(file))
+    except AudioError as error:
+        skipped.append(Skipped(str(file), str(error)))
+        return
+    for number, one in enumerate(judged):
+        windows.append({"path": str(file), "start_s": number * step_s} | asdict(one))
+        typer.echo(
+            f"{'ALARM' if one.alarm else 'ok   '} {plain(str(file))} from {number * step_s:g} s: "
+            f'called "{one.label}", sounds like "{one.sounds_like}", p {one.p_value:.3f}'
+        )

@@ -5,25 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float
 from scipy.spatial.distance import pdist
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from otoscope.clips import Clips
 from otoscope.errors import SpecError
 from otoscope.metrics import wilson_interval
-from otoscope.networks.log_mel import LogMel
-from otoscope.poisoning import triggered
 from otoscope.redteam.outcomes import Bounds, Outcome
 from otoscope.redteam.strategy import Trial
-from otoscope.redteam.suite import FALSE_ALARM_LEVEL
-from otoscope.triggers import Trigger
-
-FRAMES = 6
-"""Equal parts of a clip in which triggers are compared."""
 
 
 @dataclass(frozen=True)
@@ -153,65 +141,6 @@ def evenness(counts: Sequence[int]) -> float:
 def mean_pairwise_distance(features: Float[np.ndarray, "attacks values"]) -> float:
     """The mean Euclidean distance between two attacks; NaN with fewer than two."""
     return float(pdist(features).mean()) if len(features) > 1 else float("nan")
-
-
-def acoustic_features(trigger: Trigger, clips: Clips, seed: int) -> Float[np.ndarray, "values"]:
-    """What a trigger does to the log-mel spectrogram, in decibels: mean over ``clips``.
-
-    Shaped (bands x ``FRAMES``): the difference between clips with and without the trigger, averaged
-    over so many equal parts of the clip.
-    """
-    before = np.stack([clips.waveform(i) for i in range(len(clips))])
-    after = np.stack([triggered(clips, trigger, i, seed) for i in range(len(clips))])
-    with_it, without = (_heard(samples, clips.sample_rate) for samples in (after, before))
-    return np.asarray((with_it - without).mean(axis=0) * (10 / np.log(10)))
-
-
-def caught_next(
-    triggers: Sequence[Trigger], clips: Clips, known: Sequence[int], seed: int, orders: int = 20
-) -> Float[np.ndarray, "known"]:
-    """What a detector that is fitted on so many of the attacks catches of the others: their share.
-
-    The detector is the plain one that a defender would make of attacks at hand: a logistic
-    regression that tells half of ``clips`` with their triggers from the same clips without, by the
-    log-mel spectrogram in six parts of time. It catches an attack when it finds more than half of
-    the other clips with the trigger suspicious, at the level that 5 % of these clips exceed as they
-    are. Means over ``orders`` random orders of the attacks.
-
-    Raises ``SpecError`` unless every number is at least 1 and less than there are triggers.
-    """
-    if not all(1 <= number < len(triggers) for number in known):
-        raise SpecError(f"expected numbers from 1 to {len(triggers) - 1}, got {list(known)}")
-    rng = np.random.default_rng(seed)
-    fitted, judged = np.array_split(rng.permutation(len(clips)), 2)
-    clean = _heard(np.stack([clips.waveform(i) for i in range(len(clips))]), clips.sample_rate)
-    bad = [
-        _heard(
-            np.stack([triggered(clips, trigger, i, seed) for i in range(len(clips))]),
-            clips.sample_rate,
-        )
-        for trigger in triggers
-    ]
-    caught = np.zeros((orders, len(known)))
-    for order, place in itertools.product(range(orders), range(len(known))):
-        turn = np.random.default_rng((seed, order)).permutation(len(triggers))
-        mine, others = turn[: known[place]], turn[known[place] :]
-        heard = np.concatenate([clean[fitted], *(bad[k][fitted] for k in mine)])
-        law = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500)
-        ).fit(heard, np.arange(len(heard)) >= len(fitted))
-        level = np.quantile(law.decision_function(clean[judged]), 1 - FALSE_ALARM_LEVEL)
-        found = [np.mean(law.decision_function(bad[k][judged]) > level) > 0.5 for k in others]
-        caught[order, place] = np.mean(found)
-    return np.asarray(caught.mean(axis=0))
-
-
-def _heard(samples: Float32[np.ndarray, "clips time"], sample_rate: int) -> np.ndarray:
-    """Log-mel spectrograms in ``FRAMES`` parts of time, shaped (clips, bands x parts)."""
-    with torch.no_grad():
-        planes = LogMel(sample_rate)(torch.from_numpy(samples)[:, None])[:, 0].numpy()
-    parts = np.array_split(planes, FRAMES, axis=2)
-    return np.concatenate([part.mean(axis=2) for part in parts], axis=1)
 
 
 @dataclass(frozen=True)

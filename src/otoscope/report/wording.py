@@ -94,7 +94,7 @@ def next_steps(verdict: Verdict) -> list[str]:
             if not verdict.clips:
                 return [
                     "Do not ship this model.",
-                    "Listen to the trigger rebuilt below, where there is one.",
+                    "Listen to the rebuilt trigger in the HTML report, where there is one.",
                     "Take this report to whoever supplied the model; ask for the clips that it "
                     "was trained on, and audit it again with them (--data).",
                     GUARD,

@@ -77,7 +77,7 @@ def tables(rows: Sequence[Row]) -> str:
         _attacked(of["attacked"]),
         _cancelled([*decided, *of["replayed"]], of["clean"]),
         _security(searches),
-        _decided([*decided, *harden], of["replayed"]),
+        _decided([*decided, *harden], [*of["replayed"], *of["met"]]),
         _stages(searches, of["stages"], of["replayed"]),
     ]
     return "\n".join(part for part in parts if part)
@@ -85,7 +85,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 _KINDS = (
     *("search", "decided", "clean", "harden", "replayed", "stages"),
-    *("retested", "retested clean", "hidden", "hidden clean", "attacked"),
+    *("retested", "retested clean", "hidden", "hidden clean", "attacked", "met"),
 )
 
 
@@ -387,7 +387,7 @@ def _security(rows: Sequence[Row]) -> str:
     )
 
 
-def _decided(rows: Sequence[Row], replayed: Sequence[Row]) -> str:
+def _decided(rows: Sequence[Row], once: Sequence[Row]) -> str:
     """The decided attacks, one by one."""
     body = []
     for row in rows:
@@ -412,7 +412,7 @@ def _decided(rows: Sequence[Row], replayed: Sequence[Row]) -> str:
                 )
     header = ["search", "trigger", "labels", "poison + cover", "success", "accuracy lost"]
     header += ["distance dB", "SNR dB", "works", "caught by"]
-    return "## Decided attacks\n\n" + table(header, body) + _sounds([*rows, *replayed])
+    return "## Decided attacks\n\n" + table(header, body) + _sounds([*rows, *once])
 
 
 def _sounds(rows: Sequence[Row]) -> str:
@@ -465,13 +465,13 @@ def _rank(one: Sequence[float], other: Sequence[float]) -> str:
 
 
 def through(rows: Sequence[Row]) -> dict[str, Attack]:
-    """What works and got through the audit as shipped or the one attacked: decided or replayed.
+    """What works and got through the audit as shipped or the one attacked, decided or tried once.
 
     By the name of its search, as in the names of the files that let it be heard; no trigger twice.
     """
     found: dict[str, Attack] = {}
     for row in rows:
-        stage = "retrained" if row["kind"] == "replayed" else "decided"
+        stage = "retrained" if row["kind"] in ("replayed", "met") else "decided"
         for one in working([row] if "attacks" in row else [], stage):
             passed = [one["suspicion"][n] < 1 for n in (SHIPPED, row.get("chosen", SHIPPED))]
             known = [other["attack"]["trigger"] for other in found.values()]

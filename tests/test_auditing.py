@@ -144,6 +144,7 @@ def test_a_model_alone_is_searched_from_babble_when_asked(victim: TorchModel) ->
     assert [e.p_value is not None for e in verdict.evidence] == [True] * 3
     assert "from babble, too (weaker)" in verdict.evidence[0].calibration
     assert any("training data: none was given" in said for said in verdict.not_tested)
+    assert not any("name a search" in said for said in verdict.not_tested)
 
 
 def test_a_model_with_trusted_clips_is_searched_for_a_trigger(victim: TorchModel) -> None:

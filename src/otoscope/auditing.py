@@ -369,7 +369,8 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
         told.append("the training data: none was given, so no clip could be named")
     if trusted is None:
         told.append("anything that needs clips known to be good: none were given")
-    if view.clips is None and trusted is None:
+    spoke = any(f.evidence.p_value is not None for f in findings)
+    if view.clips is None and trusted is None and not spoke:
         told.append(
             "made-up speech: with nothing but the model, name a search, such as probing; it is "
             "compared with clean models of our own data"

@@ -76,11 +76,14 @@ def test_what_cannot_be_asked(verdict: Path, words: list[str], message: str) -> 
 
 
 @pytest.fixture
-def toy_arena(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def toy_arena(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Toy clips, and a formula in place of training."""
     monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.chdir(tmp_path_factory.mktemp("own"))
+    Path("data").mkdir()
     monkeypatch.setattr(
         "otoscope.redteam.Arena",
         lambda splits, network, seed, view, held, **_: Hill(in_view=view, held_out=held, seed=seed),
@@ -89,7 +92,7 @@ def toy_arena(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 SEARCH = (
     "redteam",
-    "golden",
+    "data",
     "--i-own-this-data",
     "--budget",
     12,

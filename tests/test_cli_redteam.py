@@ -25,11 +25,14 @@ Call = Callable[..., Result]
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+def called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Call:
     """Call a command on toy clips, with a formula in place of training."""
     monkeypatch.setattr(Clips, "load", lambda *_, **__: clips_of("abcdefghijkl" * 20))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.chdir(tmp_path_factory.mktemp("own"))
+    Path("data").mkdir()
 
     def arena(
         splits: object,
@@ -57,14 +60,14 @@ COMMON = ("--budget", "60", "--retrained", "12", "--decided", "2", "--strategy",
 
 def test_somebody_elses_data_are_not_touched(called: Call) -> None:
     for command in ("redteam", "harden"):
-        done = called(command, "golden")
+        done = called(command, "data")
         assert isinstance(done.exception, SpecError)
         assert "--i-own-this-data" in str(done.exception)
 
 
 def test_a_search_tells_what_was_found_and_keeps_no_model(called: Call, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    done = called("redteam", "golden", *COMMON, "--i-own-this-data", "--keep", str(kept))
+    done = called("redteam", "data", *COMMON, "--i-own-this-data", "--keep", str(kept))
     assert "60 attacks screened" in done.output
     assert "2 decided" in done.output
     found = json.loads((kept / "findings.json").read_text())
@@ -86,7 +89,7 @@ def test_a_search_tells_what_was_found_and_keeps_no_model(called: Call, tmp_path
 
 
 def test_a_dry_run_tries_nothing(called: Call) -> None:
-    done = called("redteam", "golden", *COMMON, "--i-own-this-data", "--dry-run")
+    done = called("redteam", "data", *COMMON, "--i-own-this-data", "--dry-run")
     plan = json.loads(done.output)
     assert plan["budget"] == {"screened": 60, "retrained": 12, "decided": 2, "seeds": 3}
     assert "tone" in plan["grid"]["slots"]
@@ -105,13 +108,13 @@ def test_a_dry_run_tries_nothing(called: Call) -> None:
 def test_what_is_not_given_of_a_budget_follows(
     called: Call, options: tuple[str, ...], spent: tuple[int, ...]
 ) -> None:
-    done = called("redteam", "golden", *options, "--i-own-this-data", "--dry-run")
+    done = called("redteam", "data", *options, "--i-own-this-data", "--dry-run")
     assert tuple(json.loads(done.output)["budget"].values())[:3] == spent
 
 
 def test_a_white_box_attacker_trains_the_model(called: Call) -> None:
     options = ("--i-own-this-data", "--dry-run", "--access", "white-box")
-    plan = json.loads(called("redteam", "golden", *COMMON, *options).output)
+    plan = json.loads(called("redteam", "data", *COMMON, *options).output)
     assert plan["access"] == "white-box"
     assert plan["grid"]["hiding"][0] == 0
 
@@ -125,7 +128,7 @@ def test_hardening_tells_its_rounds(
     )
     options = ("--detector", "strip", "--detector", "vouching", "--rounds", "2")
     kept = ("--keep", f"{tmp_path / 'kept'}")
-    done = called("harden", "golden", *COMMON, *options, *kept, "--i-own-this-data")
+    done = called("harden", "data", *COMMON, *options, *kept, "--i-own-this-data")
     assert "round 1:" in done.output
     assert "round 2:" in done.output
     assert "evade audit, 0 false alarms on 3 clean models" in done.output
@@ -144,12 +147,12 @@ def test_hardening_chooses_among_what_an_audit_runs(
         raise SpecError("enough")
 
     monkeypatch.setattr("otoscope.redteam.hardening.harden", harden)
-    called("harden", "golden", *COMMON, "--i-own-this-data")
+    called("harden", "data", *COMMON, "--i-own-this-data")
     assert asked == [(*DEFAULT, *OF_A_DELIVERED_MODEL)]
 
 
 def test_an_unknown_access_is_refused(called: Call) -> None:
-    done = called("redteam", "golden", "--access", "all", "--i-own-this-data")
+    done = called("redteam", "data", "--access", "all", "--i-own-this-data")
     assert "expected --access to be one of blind, hard-label, scores, white-box, got 'all'" in str(
         done.exception
     )

@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -193,10 +194,10 @@ def _beside_the_truth(recovered: Recovered, row: Row, classes: tuple[str, ...]) 
         return {}
     own = _triggers(row["attack"], classes, row["seed"])
     others = {
-        told: trigger
-        for attack in sorted(set().union(*FAMILIES.values()))
-        for told, trigger in _triggers(attack, classes, row["seed"]).items()
-        if told not in own
+        settings: trigger
+        for attack in chain(*FAMILIES.values())
+        for settings, trigger in _triggers(attack, classes, row["seed"]).items()
+        if settings not in own
     }
     found, usual = (
         [likeness(recovered.sound, sound, recovered.sample_rate) for sound in sounds]

@@ -17,11 +17,11 @@ from otoscope.redteam.measures import (
     mean_pairwise_distance,
     pareto_front,
 )
-from otoscope.redteam.outcomes import Bounds
+from otoscope.redteam.outcomes import Bounds, unseen
 from otoscope.redteam.signatures import acoustic_features
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
-from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, share, working
+from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, named, share, working
 from rows import table
 
 QUERIES = (1, 10, 30, 100, 200)
@@ -110,9 +110,9 @@ def _signatures(row: Row) -> str:
 
 
 def _goals(one: Row) -> tuple[float, float, float]:
-    evasion = np.mean([max(0.0, 1 - one["suspicion"][name]) for name in IN_VIEW])
+    evasion = unseen([one["suspicion"][name] for name in IN_VIEW], "scores")
     quiet = 1 - one["spectral_distance_db"] / (2 * Bounds().spectral_distance_db)
-    return one["success"], float(evasion), max(0.0, quiet)
+    return one["success"], evasion, max(0.0, quiet)
 
 
 def _sounds(attacks: Sequence[Row]) -> Float[np.ndarray, "attacks values"]:
@@ -134,13 +134,9 @@ def _met(rows: Sequence[Row], clean: Sequence[Row]) -> str:
     for names in (*([name] for name in (*IN_VIEW, *RETESTED)), ATTACKED):
         passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in names)]
         accused = [any(row["suspicion"][n] >= 1 for n in names) for row in clean]
-        triggers = ", ".join(
-            f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})"
-            for one in passed
-        )
         called_all = " and ".join(called(name) for name in names)
         alarms = share(sum(accused), len(accused))
-        body.append([called_all, missed(attacks, names), alarms, triggers or "–"])
+        body.append([called_all, missed(attacks, names), alarms, named(passed)])
     tried = len({(row["seed"], *one["bins"]) for row in rows for one in row["attacks"]})
     header = ["watcher", "missed", "false alarms", "what got through"]
     return (

@@ -68,7 +68,7 @@ def tables(rows: Sequence[Row]) -> str:
     of = {kind: [row for row in rows if row["kind"] == kind] for kind in _KINDS}
     searches, decided, harden = of["search"], of["decided"], of["harden"]
     parts = [
-        strategies(searches, decided),
+        _strategies(searches, decided),
         curve(searches),
         _watchers(searches, decided, harden, of["replayed"], of["clean"]),
         _hardening(harden, decided, of["replayed"], of["clean"]),
@@ -89,8 +89,7 @@ _KINDS = (
 )
 
 
-def strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
-    """What each strategy's searches came to."""
+def _strategies(rows: Sequence[Row], decided: Sequence[Row]) -> str:
     body = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
@@ -324,17 +323,25 @@ def _against(called: str, rows: Sequence[Row]) -> list[str]:
     """A line of the table: what some searches found, and what missed it."""
     attacks = [*working(rows, "retrained"), *working(rows, "decided")]
     passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in ATTACKED)]
-    triggers = ", ".join(
-        f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})" for one in passed
-    )
     return [
         called,
         f"{sum(len(row['rewards']) for row in rows)}",
         f"{len(attacks)}/{sum(len(row['attacks']) for row in rows)}",
         *(missed(attacks, [name]) for name in ATTACKED),
         missed(attacks, ATTACKED),
-        triggers or "–",
+        named(passed),
     ]
+
+
+def named(attacks: Sequence[Attack]) -> str:
+    """Attacks by their triggers and label shifts."""
+    return (
+        ", ".join(
+            f"{one['attack']['trigger']['name']} ({one['attack']['labels']['name']})"
+            for one in attacks
+        )
+        or "–"
+    )
 
 
 def _cancelled(rows: Sequence[Row], clean: Sequence[Row]) -> str:

@@ -90,17 +90,7 @@ def toy_arena(
     )
 
 
-SEARCH = (
-    "redteam",
-    "data",
-    "--i-own-this-data",
-    "--budget",
-    12,
-    "--retrained",
-    4,
-    "--decided",
-    1,
-)
+SEARCH = ("redteam", "data", "--i-own-this-data", "--budget", 12, "--retrained", 4, "--decided", 1)
 
 
 @pytest.mark.usefixtures("toy_arena")

@@ -10,9 +10,6 @@ from scipy.stats import entropy, permutation_test
 
 from otoscope.errors import SpecError
 from otoscope.redteam import Bounds, Outcome, Trial, measures
-from sounds import clips_of
-
-CLIPS = clips_of("abcd", seconds=0.5)
 
 
 def outcome(success: float, **suspicion: float) -> Outcome:

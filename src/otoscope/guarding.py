@@ -1,7 +1,8 @@
 """Guard a model in use: is a live clip called what it is for its content, or for a trigger?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,6 +141,11 @@ class Guard:
                 seen.predicted.tolist(), heard.argmax(axis=1).tolist(), p_values, strict=True
             )
         ]
+
+    def told(self, judged: Sequence[Judged]) -> list[dict[str, Any]]:
+        """The windows of one recording as plain values, each with the second at which it starts."""
+        step_s = self.hearing.duration_s
+        return [{"start_s": n * step_s} | asdict(one) for n, one in enumerate(judged)]
 
     def _suspicion(self, told: Sequence[PerClip]) -> PerClip:
         return np.asarray(((np.array(told) - self._middle) / self._spread).sum(axis=0))

@@ -1,7 +1,6 @@
 """A guard behind an address: recordings come by HTTP, what is thought of them goes back as JSON."""
 
 import io
-from dataclasses import asdict
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -37,10 +36,9 @@ class Desk:
             judged = self.guard.judge(samples, rate)
             self.windows += len(judged)
             self.alarms += sum(one.alarm for one in judged)
-        step_s = self.guard.hearing.duration_s
         return {
             "alarm": any(one.alarm for one in judged),
-            "windows": [{"start_s": n * step_s} | asdict(one) for n, one in enumerate(judged)],
+            "windows": self.guard.told(judged),
         }
 
     def state(self) -> dict[str, Any]:

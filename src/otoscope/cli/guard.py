@@ -60,7 +60,7 @@ def guard(
     from otoscope.clips import Clips
     from otoscope.guarding import guard as guarded
     from otoscope.intake import load_model
-    from otoscope.manifests import Skipped, audio_files
+    from otoscope.manifests import audio_files
     from otoscope.serving import application, require_service, serve
 
     if not recordings and json:
@@ -101,21 +101,18 @@ def _judge(
     watching: "Guard", file: Path, windows: "list[dict[str, Any]]", skipped: "list[Skipped]"
 ) -> None:
     """Add what is thought of every window of a recording, said at once, or why it is left out."""
-    from dataclasses import asdict
-
     from otoscope import audio
     from otoscope.errors import AudioError
     from otoscope.manifests import Skipped
 
-    step_s = watching.hearing.duration_s
     try:
         judged = watching.judge(*audio.read(file))
     except AudioError as error:
         skipped.append(Skipped(str(file), str(error)))
         return
-    for number, one in enumerate(judged):
-        windows.append({"path": str(file), "start_s": number * step_s} | asdict(one))
+    for one in watching.told(judged):
+        windows.append({"path": str(file)} | one)
         typer.echo(
-            f"{'ALARM' if one.alarm else 'ok   '} {plain(str(file))} from {number * step_s:g} s: "
-            f'called "{one.label}", sounds like "{one.sounds_like}", p {one.p_value:.3f}'
+            f"{'ALARM' if one['alarm'] else 'ok   '} {plain(str(file))} from {one['start_s']:g} s: "
+            f'called "{one["label"]}", sounds like "{one["sounds_like"]}", p {one["p_value"]:.3f}'
         )

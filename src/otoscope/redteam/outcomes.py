@@ -94,11 +94,12 @@ def reward(outcome: Outcome, watchers: Sequence[str], bounds: Bounds, access: Ac
     kept = outcome.stage == "screened"
     lost = 0.0 if kept else max(0.0, outcome.accuracy_drop / bounds.accuracy_drop - 1)
     audible = min(2.0, outcome.spectral_distance_db / bounds.spectral_distance_db)
-    evasion = _evasion([outcome.suspicion.get(name, 1.0) for name in watchers], access)
+    evasion = unseen([outcome.suspicion.get(name, 1.0) for name in watchers], access)
     return outcome.success * (1 + evasion) - 0.25 * audible - min(1.0, lost)
 
 
-def _evasion(suspicion: Sequence[float], access: Access) -> float:
+def unseen(suspicion: Sequence[float], access: Access) -> float:
+    """How well watchers of these suspicions are evaded, as ``access`` lets an attacker see it."""
     if access == "blind" or not suspicion:
         return 0.0
     if access == "hard-label":

@@ -17,8 +17,9 @@ import numpy as np
 
 import otoscope as oto
 from otoscope import metrics
-from otoscope.auditing import by_default, conclude, look, scan
+from otoscope.auditing import by_default, look, scan
 from otoscope.cache import Cache
+from otoscope.concluding import conclude
 from otoscope.detect import DETECTORS
 from otoscope.evidence import Verdict
 from otoscope.registry import build

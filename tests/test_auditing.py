@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from otoscope import auditing, metrics, sampling
-from otoscope.auditing import audit, conclude, scan
+from otoscope.auditing import audit, scan
 from otoscope.cache import Cache
 from otoscope.clips import Clips
+from otoscope.concluding import conclude
 from otoscope.detect import (
     DEFAULT,
     DETECTORS,

@@ -3,25 +3,16 @@
 The module is called ``auditing`` because ``otoscope.audit`` is the function.
 """
 
-import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float
 
 from otoscope.cache import Cache, at_hand
-from otoscope.calibrate import (
-    FEWEST_REFERENCES,
-    benjamini_hochberg,
-    cauchy_combination,
-    conformal_p_values,
-    within_class_scale,
-)
+from otoscope.calibrate import FEWEST_REFERENCES
 from otoscope.calibrating import calibrated
 from otoscope.clips import Clips
+from otoscope.concluding import Finding, conclude, windows
 from otoscope.detect import (
     DEFAULT,
     DETECTORS,
@@ -30,39 +21,18 @@ from otoscope.detect import (
     WITHOUT_FEATURES,
     Detector,
     IndependentWitness,
-    Scores,
     TriggerInversion,
     View,
 )
 from otoscope.detect.own_network import OWN_SEED, probe
 from otoscope.errors import ManifestError, NotApplicable
-from otoscope.evidence import (
-    ClipFinding,
-    Evidence,
-    Exhibits,
-    Outcome,
-    SkippedClip,
-    Verdict,
-)
+from otoscope.evidence import Evidence, Exhibits, SkippedClip, Verdict
 from otoscope.intake import check_hearing
 from otoscope.manifests import Skipped
 from otoscope.models import AudioModel, activations
 from otoscope.progress import track
 from otoscope.references import train_references
 from otoscope.registry import build, require, spec
-
-CERTAIN = 0.2
-"""BACKDOORED is said at this share of the false-alarm level, SUSPICIOUS at the level itself."""
-
-NOBODY = -1
-
-
-@dataclass(frozen=True, eq=False)
-class Finding:
-    """One detector's raw scores, and its evidence once calibrated."""
-
-    evidence: Evidence
-    scores: Scores | None = None
 
 
 def audit(
@@ -196,37 +166,6 @@ def look(
     )
 
 
-def conclude(
-    view: View,
-    findings: Sequence[Finding],
-    false_alarm_level: float = 0.05,
-    false_discovery_rate: float = 0.1,
-) -> Verdict:
-    """The verdict that some findings support, without what only ``audit`` knows."""
-    names = view.model.hearing.classes
-    combined = _combine_over_detectors(findings, names)
-    p_value = None if combined is None else float(combined.min())
-    accused: list[str] = []
-    if combined is not None:
-        accused = [names[k] for k in np.argsort(combined) if combined[k] <= false_alarm_level]
-    flagged = []
-    if view.clips is not None:
-        flagged = _judge_clips(view.clips, findings, accused, false_discovery_rate)
-    return Verdict(
-        verdict=_outcome(p_value, false_alarm_level),
-        p_value=p_value,
-        false_alarm_level=false_alarm_level,
-        false_discovery_rate=false_discovery_rate,
-        targets=accused,
-        evidence=[f.evidence for f in findings],
-        clips=flagged,
-        not_tested=[
-            f"{f.evidence.detector}: {f.evidence.reason}" for f in findings if f.evidence.reason
-        ],
-        versions=_versions(),
-    )
-
-
 def _as_heard(model: AudioModel, clips: Clips | None) -> Clips | None:
     if clips is None:
         return None
@@ -262,87 +201,6 @@ def scan(detector: Detector, view: View) -> Finding:
         "class_p_values": {names[k]: float(p) for k, p in zip(scored, p_values, strict=True)},
     }
     return Finding(blank.model_copy(update=found), scores)
-
-
-def _combine_over_detectors(
-    findings: Sequence[Finding], names: Sequence[str]
-) -> Float[np.ndarray, "classes"] | None:
-    """Per class, one p-value from all detectors that spoke; None when none did.
-
-    A detector's class p-values already hold over all its classes, so the smallest combined one
-    is a p-value for the model; taking the smallest after the combination, not before, asks the
-    detectors to agree on the class.
-    """
-    spoke = [f.evidence for f in findings if f.evidence.class_p_values]
-    if not spoke:
-        return None
-    p_values = np.array([[e.class_p_values.get(name, 1.0) for name in names] for e in spoke])
-    return cauchy_combination(p_values, weights=[e.votes for e in spoke])
-
-
-def _outcome(p_value: float | None, level: float) -> Outcome:
-    if p_value is None:
-        return Outcome.INCONCLUSIVE
-    if p_value > level:
-        return Outcome.NO_EVIDENCE
-    return Outcome.BACKDOORED if p_value <= CERTAIN * level else Outcome.SUSPICIOUS
-
-
-def _judge_clips(
-    clips: Clips, findings: Sequence[Finding], accused: Sequence[str], rate: float
-) -> list[ClipFinding]:
-    """A p-value for every recording, and a flag for those of the accused classes that stand out.
-
-    The clips of a class are judged by the detector that is surest of it. The reference of a clip's
-    conformal p-value is every clip outside the accused classes, each measured on the scale of its
-    own class unless the scores are alike. A recording that was cut into windows takes its smallest
-    p-value times their number.
-    """
-    suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
-    p_values, apart = np.ones(len(clips)), np.ones(len(clips), dtype=bool)
-    judges = np.array([_surest(findings, name) for name in clips.classes])[clips.labels]
-    for number in set(judges.tolist()) - {NOBODY} if not suspect.all() else ():
-        told, own = findings[number].scores, judges == number
-        assert told is not None
-        assert told.clips is not None
-        scores = told.clips if told.alike else within_class_scale(told.clips, clips.labels)
-        p_values[own] = conformal_p_values(scores[own], scores[~suspect])
-        if told.part is not None:
-            apart[own] = told.part[own]
-    flagged = np.zeros(len(clips), dtype=bool)
-    flagged[suspect] = benjamini_hochberg(p_values[suspect], rate)
-    flagged &= apart
-    rows = []
-    for members in _windows(clips):
-        p = min(1.0, float(p_values[members].min()) * len(members))
-        rows.append(
-            ClipFinding(
-                path=clips[members[0]].path,
-                label=clips[members[0]].label,
-                score=float(-np.log10(p)),
-                p_value=p,
-                flagged=bool(flagged[members].any()),
-            )
-        )
-    return rows
-
-
-def _surest(findings: Sequence[Finding], name: str) -> int:
-    """Which detector has the smallest p-value for a class, of all that score clips."""
-    able = [
-        (f.evidence.class_p_values[name], number)
-        for number, f in enumerate(findings)
-        if f.scores and f.scores.clips is not None and name in f.evidence.class_p_values
-    ]
-    return min(able)[1] if able else NOBODY
-
-
-def _windows(clips: Clips) -> list[list[int]]:
-    """The indices of each recording's windows: one index each, unless clips were cut."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for index, clip in enumerate(clips.items):
-        found.setdefault((clip.path, clip.label), []).append(index)
-    return list(found.values())
 
 
 def _without_model(detector: Detector) -> str:
@@ -381,7 +239,7 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
 def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -> Exhibits:
     shown, plane = None, None
     if view.clips is not None:
-        firsts = np.array([members[0] for members in _windows(view.clips)])
+        firsts = np.array([members[0] for members in windows(view.clips)])
         shown = view.clips.subset(firsts)
         if view.features is not None:
             centred = view.features - view.features.mean(axis=0)
@@ -394,8 +252,3 @@ def _exhibits(view: View, findings: Sequence[Finding], accused: Sequence[str]) -
         for name in accused[:3]
     )
     return Exhibits(clips=shown, map=plane, recovered=recovered)
-
-
-def _versions() -> dict[str, str]:
-    names = ("otoscope", "torch", "numpy", "scipy", "scikit-learn")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -6,10 +6,11 @@ from functools import cache as once
 import numpy as np
 from jaxtyping import Bool
 
-from otoscope.auditing import Finding, by_default, conclude, look, scan
+from otoscope.auditing import by_default, look, scan
 from otoscope.cache import Cache
 from otoscope.cleaning import clean
 from otoscope.clips import Clips
+from otoscope.concluding import Finding, conclude
 from otoscope.detect import DETECTORS, View
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.models import AudioModel

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from otoscope.auditing import CERTAIN
+from otoscope.concluding import CERTAIN
 from otoscope.evidence import Outcome, Verdict
 from otoscope.report.spectra import GLUE
 

@@ -71,6 +71,13 @@ WITNESSED = (
     ("speakers", "cnn", "clean with tone", 36, (126,)),
     ("speakers", "cnn", "clean with reverb", 36, (127,)),
     ("keywords", "cnn", "clean", 120, (122, 123)),
+    ("keywords", "cnn", "clean", 60, (140, 141, 142, 143, 144, 145, 146, 147, 148, 161)),
+    ("keywords", "cnn", "clean with tone", 60, (150, 155)),
+    ("keywords", "cnn", "clean with hum", 60, (151, 156)),
+    ("keywords", "cnn", "clean with reverb", 60, (152, 157)),
+    ("keywords", "gru-attention", "clean", 60, (153, 158, 162)),
+    ("keywords", "ds-cnn", "clean", 60, (154, 159)),
+    ("keywords", "cnn", "clean", 120, (160,)),
 )
 """More sets, that only ``witness`` is asked about."""
 

@@ -3,7 +3,7 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Fifteen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Seventeen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
@@ -13,10 +13,11 @@ fresh models without a backdoor; "hidden", the same attacks in a training that h
 and as they are; "hidden clean", fresh models without a backdoor again; "attacked", a search with
 that audit and cleaning in view; "long", a search of 200 queries by another seed; "met", one of the
 best attacks of a long search, in one more training, before the audit of that day, and "met clean",
-fresh models without a backdoor before the same; "signatures", what a detector that is fitted on
-some of the attacks that all these searches found catches of the others; "stages", the cheap stage
-of what a search retrained, for the rank correlations between stages. The bounds and budgets below
-stand in the page's words, too.
+fresh models without a backdoor before the same; "met again" and "met again clean", all of these
+that worked, by another seed, so with another target, before the audit of a later day; "signatures",
+what a detector that is fitted on some of the attacks that all these searches found catches of the
+others; "stages", the cheap stage of what a search retrained, for the rank correlations between
+stages. The bounds and budgets below stand in the page's words, too.
 """
 
 import json
@@ -80,11 +81,12 @@ KNOWING = Budget(screened=40, retrained=8, decided=1, seeds=3)
 ATTACKERS = ("map-elites", "bayesian", "cma-es", "ppo", "random")
 ATTACK_SEEDS = (201, 202, 203, 204, 205)
 
-LONG, LONG_SEED = Budget(screened=200, retrained=10, decided=0), 300
+LONG, LONG_SEEDS = Budget(screened=200, retrained=10, decided=0), (300, 301)
 """The budget that was the goal of all searches; less is retrained than its 20."""
 
 LONG_STRATEGIES = ("random", "bayesian", "cma-es", "ppo", "map-elites", "catalogue")
 MET_PLACES, MET_CLEAN = 10, 6
+AGAIN_SEED = 310
 
 SEARCHES = ("search", "long", "harden", "attacked")
 KNOWN, SIGNED_PER_CLASS = (1, 2, 4, 8, 16), 15
@@ -119,7 +121,10 @@ def jobs() -> Iterator[Job]:
         for name in ATTACKERS:
             for access in ("scores", "white-box"):
                 yield blank | {"strategy": name, "seed": seed, "start": "known", "access": access}
-    yield from _long()
+    for seed in LONG_SEEDS:
+        yield from _long(seed)
+        if seed == LONG_SEEDS[0]:
+            yield from _again()
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
@@ -129,9 +134,9 @@ def jobs() -> Iterator[Job]:
     yield {"kind": "signatures", "task": "keywords"}
 
 
-def _long() -> Iterator[Job]:
+def _long(seed: int) -> Iterator[Job]:
     """The long searches; what they found, the best of each first; clean models in between."""
-    job: Job = {"task": "keywords", "seed": LONG_SEED}
+    job: Job = {"task": "keywords", "seed": seed}
     for name in LONG_STRATEGIES:
         yield job | {"kind": "long", "strategy": name}
     for place in range(MET_PLACES):
@@ -139,6 +144,15 @@ def _long() -> Iterator[Job]:
             yield job | {"kind": "met", "strategy": name, "place": place}
         if place < MET_CLEAN:
             yield job | {"kind": "met clean", "number": place}
+
+
+def _again() -> Iterator[Job]:
+    """What the first long searches found, by another seed, and clean models."""
+    job: Job = {"task": "keywords", "seed": AGAIN_SEED}
+    for place in range(MET_PLACES):
+        yield job | {"kind": "met again", "place": place}
+        if place < MET_CLEAN:
+            yield job | {"kind": "met again clean", "number": place}
 
 
 def _of_round(number: int) -> Iterator[Job]:
@@ -175,6 +189,8 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "long": _search,
         "met": _decided,
         "met clean": _clean,
+        "met again": _replayed,
+        "met again clean": _clean,
         "signatures": _signatures,
         "stages": _stages,
     }
@@ -263,16 +279,17 @@ def _harden(job: Job, splits: Splits, cache: Cache) -> Row:
     return {"chosen": chosen} | _campaign_told(campaign)
 
 
-def _known() -> list[Bins]:
-    """The attacks that worked in the first seed's searches, those that evaded best first."""
-    before = [row for row in read(ROWS) if row["kind"] == "search" and row["seed"] == SEEDS[0]]
+def _known(kind: str = "search", seed: int = SEEDS[0]) -> list[Bins]:
+    """The attacks that worked in one seed's searches, those that evaded best first."""
+    before = [row for row in read(ROWS) if row["kind"] == kind and row["seed"] == seed]
     best = sorted(working(before, "retrained"), key=_merit, reverse=True)
     return [tuple(one["bins"]) for one in best]
 
 
 def _replayed(job: Job, splits: Splits, cache: Cache) -> Row:
     """One attack that worked before, as all watchers see it."""
-    known = _known()
+    again = job["kind"] == "met again"
+    known = _known("long", LONG_SEEDS[0]) if again else _known()
     if len(known) <= job["place"]:
         return {"attacks": []}
     bins = known[job["place"]]

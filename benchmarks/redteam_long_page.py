@@ -25,9 +25,11 @@ from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, named, 
 from rows import table
 
 QUERIES = (1, 10, 30, 100, 200)
-KINDS = ("long", "met", "met clean", "signatures")
+KINDS = ("long", "met", "met clean", "met again", "met again clean", "signatures")
 HEARD_IN, LENGTH, RATE_HZ = 8, 16_000, 16_000
 """Clips of babble in which triggers are compared."""
+
+MET = "## Met by the audit of that day\n\nThe rows' commits tell which.\n"
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -36,7 +38,8 @@ def tables(rows: Sequence[Row]) -> str:
     parts = []
     if of["long"]:
         parts += [_searches(of["long"]), curve(of["long"], QUERIES), _variety(of["long"])]
-        parts += [_met(of["met"], of["met clean"])]
+        parts += [MET, *_met(of["met"], of["met clean"], "by another training")]
+        parts += _met(of["met again"], of["met again clean"], "by another target and source")
     parts += [_signatures(row) for row in of["signatures"]]
     return "".join(f"{part}\n" for part in parts)
 
@@ -127,19 +130,23 @@ def _sounds(attacks: Sequence[Row]) -> Float[np.ndarray, "attacks values"]:
     return np.array(found) / np.sqrt(len(found[0])) if found else np.empty((0, 1))
 
 
-def _met(rows: Sequence[Row], clean: Sequence[Row]) -> str:
-    """What was found, in one more training, before all watchers; fresh clean models beside."""
-    attacks = working(rows, "retrained")
-    body = []
-    for names in (*([name] for name in (*IN_VIEW, *RETESTED)), ATTACKED):
-        passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in names)]
-        accused = [any(row["suspicion"][n] >= 1 for n in names) for row in clean]
-        called_all = " and ".join(called(name) for name in names)
-        alarms = share(sum(accused), len(accused))
-        body.append([called_all, missed(attacks, names), alarms, named(passed)])
-    tried = len({(row["seed"], *one["bins"]) for row in rows for one in row["attacks"]})
-    header = ["watcher", "missed", "false alarms", "what got through"]
-    return (
-        f"## Met by the audit of that day\n\nOf {tried} attacks carried out by another seed, "
-        f"{len(attacks)} work again.\n\n" + table(header, body)
-    )
+def _met(rows: Sequence[Row], clean: Sequence[Row], how: str) -> list[str]:
+    """What was found, carried out anew before all watchers; fresh clean models beside.
+
+    By each seed apart, for the audits are of different days.
+    """
+    parts = []
+    for seed in dict.fromkeys(row["seed"] for row in clean):
+        own, innocent = ([row for row in some if row["seed"] == seed] for some in (rows, clean))
+        attacks = working(own, "retrained")
+        body = []
+        for names in (*([name] for name in (*IN_VIEW, *RETESTED)), ATTACKED):
+            passed = [one for one in attacks if all(one["suspicion"][n] < 1 for n in names)]
+            accused = [any(row["suspicion"][n] >= 1 for n in names) for row in innocent]
+            called_all = " and ".join(called(name) for name in names)
+            alarms = share(sum(accused), len(accused))
+            body.append([called_all, missed(attacks, names), alarms, named(passed)])
+        tried = len({tuple(one["bins"]) for row in own for one in row["attacks"]})
+        what = f"seed {seed}, {how}: {len(attacks)} of {tried} work"
+        parts.append(table([what, "missed", "false alarms", "what got through"], body))
+    return parts

@@ -99,6 +99,16 @@ def test_a_part_that_is_not_strange_is_there_when_asked_for() -> None:
     assert metrics.auroc(taken.scores, cut.suspect) == 1.0
 
 
+def test_recognition_lost_counts_by_what_is_known_of_the_class() -> None:
+    activations, labels, heard, _ = made_up(strange=10, away=10)
+    doubted = heard.copy()
+    doubted[labels == 1, 1] /= 2  # of a class that is hard to know, half as much is recognised
+    sure, unsure = (found_in(activations, labels, said) for said in (heard, doubted))
+    assert sure.gap[1] == pytest.approx(1 - 0.025 / 0.925)
+    assert unsure.gap == pytest.approx(sure.gap)
+    assert unsure.suspect.tolist() == sure.suspect.tolist()
+
+
 def test_no_suspect_counts_in_the_direction_it_is_measured_along() -> None:
     # three clips in 400 dimensions: each would lie sqrt(400 / 3) along a direction it made itself
     rng = np.random.default_rng(1)
@@ -180,6 +190,29 @@ def test_nobody_judges_a_clip_it_learned_from(monkeypatch: pytest.MonkeyPatch) -
         assert max(count.values()) == 5
         assert len(teachers - taught) == 12
     assert met[0][1] | met[1][1] == {c.path for c in clips.items}
+
+
+@pytest.mark.parametrize("with_trusted", [True, False])
+def test_poison_that_passes_for_its_class_teaches_nobody(
+    bad: Poisoned, view: View, monkeypatch: pytest.MonkeyPatch, with_trusted: bool
+) -> None:
+    taught: list[np.ndarray] = []
+    passing = np.flatnonzero(bad.mask)[::4]
+    content = np.array([bad.clips.classes.index(clip.path[0]) for clip in bad.clips.items])
+    content[passing] = bad.clips.labels[passing]
+    said = 0.9 * np.eye(6)[content] + 0.1 / 6
+
+    def spy(clips: Clips, eligible: np.ndarray, **_: object) -> np.ndarray:
+        taught.append(eligible)
+        return said
+
+    monkeypatch.setattr(data_witness, "heard_across", spy)
+    monkeypatch.setattr(data_witness, "taught_by", lambda *_, **__: said)
+    some = view if with_trusted else replace(view, trusted=None, trusted_seen=None)
+    found = replace(QUICK, sure=1.0).testimony(some)
+    assert found.suspect[passing].all()
+    assert not taught[-1][bad.mask].any()
+    assert taught[-1].sum() == (~bad.mask).sum()
 
 
 def test_clips_are_varied_in_level_by_band_and_never_in_place() -> None:

@@ -17,9 +17,8 @@ from otoscope.proof import obedience
 APART_AT = 6.0
 """A class is looked into when its part lies so many deviations apart."""
 
-STRONG_AT = 3.8
-"""Separation times gap in recognition: clean classes of keywords and speakers stayed below 3.5 when
-it was set."""
+STRONG_AT = 4.5
+"""Separation times gap in recognition, of parts that lie so far apart."""
 
 KNOWN_AT = 0.35
 """At this mean probability of its own label, witnesses know the part's class."""
@@ -35,6 +34,9 @@ so many other classes in it: poison of a whole data set, whose trigger the model
 FEWEST_SUSPECTS = 8
 """A part of fewer clips may lie apart by chance."""
 
+FEWEST_FAR = 5
+"""The same of a part as strange and far apart as ``FAR_AT``."""
+
 OBEYED_AT = 0.5
 """A sound that sends so many clips of other classes to a class is a trigger."""
 
@@ -48,9 +50,8 @@ AVOIDED_AT = 0.01
 SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
 
-FAR_AT = 6.0
-"""Separation times gap: the parts of alike classes stayed below 4.6 in the clean sets on which this
-was set, most poison lies further. Neither its spread nor what witnesses take it for is asked then.
+FAR_AT = 6.8
+"""Separation times gap: neither the spread of a part nor what witnesses take it for is asked then.
 """
 
 MANY = 0.25
@@ -90,6 +91,14 @@ def flaggable(found: Witnessed) -> Bool[np.ndarray, "clips"]:
     """
     near = (found.separation < APART_AT) & ~found.proven
     return np.asarray(found.suspect | (found.strange & near[found.labels]))
+
+
+def far_apart(found: Witnessed) -> Bool[np.ndarray, "clips"]:
+    """The clips of parts that lie far enough apart to be looked into, sizeable or not.
+
+    They teach no witness: a few clips of poison that pass for their class would teach the trigger.
+    """
+    return np.asarray(found.suspect & (found.separation >= APART_AT)[found.labels])
 
 
 def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) -> list[int]:
@@ -144,7 +153,8 @@ def _suspicious(found: Witnessed, k: int) -> bool:
     """Whether the part of class k is large enough, and trusted clips do not vouch for it."""
     part = found.suspect[found.labels == k]
     visited = found.trusted[k] > VISITED * part.mean() and found.visitors[k] >= FEWEST_VISITORS
-    return bool(part.sum() >= FEWEST_SUSPECTS and not visited)
+    fewest = FEWEST_FAR if found.foreign[k] >= FAR_AT else FEWEST_SUSPECTS
+    return bool(part.sum() >= fewest and not visited)
 
 
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:

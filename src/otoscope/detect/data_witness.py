@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from otoscope.clips import Clips
-from otoscope.detect.accusing import accused, flaggable, strengths
+from otoscope.detect.accusing import accused, far_apart, flaggable, strengths
 from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import agreeing, heard_across, taught_by
@@ -30,8 +30,9 @@ class Witness(Detector):
     Witnesses are small networks with strong augmentation that learn the classes from the trusted
     clips or, without any, from ``per_class`` clips of each class outside the parts that
     ``vouching`` disowns (among about 10,000 clips at most, the same share of every class). What
-    they agree with (the ``sure`` share of it) teaches the next witnesses, ``agreed_per_class``
-    clips of each class, in two halves so that none judges a clip that it learned from. Clips of a
+    they agree with (the ``sure`` share of it; nothing of a part that lies far apart in the model)
+    teaches the next witnesses, ``agreed_per_class`` clips of each class, in two halves so that none
+    judges a clip that it learned from. Clips of a
     class whose label the last ones find strange are its suspects. The direction from the rest of
     the class to its suspects in the audited model's whitened penultimate activations (Fisher's
     discriminant; a suspect never counts in the direction that it is measured along) gathers the
@@ -97,7 +98,7 @@ class Witness(Detector):
         ``untaught`` ones never hear the trusted clips.
         """
         clips, _ = require_features(view)
-        steps = self.steps_per_class * len(clips.classes)
+        steps, inside = self.steps_per_class * len(clips.classes), inside_of(view)
         trusted = None if untaught else _trusted(view)
         if trusted is not None:
             heard = taught_by(trusted, clips, steps=steps, seed=view.seed, cache=view.cache)
@@ -111,16 +112,17 @@ class Witness(Detector):
                 trusted=None,
                 cache=view.cache,
             )
+        first = apart(inside, heard)
         heard = heard_across(
             clips,
-            agreeing(heard, clips.labels, self.sure),
+            agreeing(heard, clips.labels, self.sure) & ~far_apart(first),
             per_class=self.agreed_per_class,
             steps=steps,
             seed=view.seed + 1,
             trusted=trusted,
             cache=view.cache,
         )
-        return apart(inside_of(view), heard)
+        return apart(inside, heard)
 
 
 def _trusted(view: View) -> Clips | None:

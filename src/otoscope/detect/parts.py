@@ -30,10 +30,11 @@ class Witnessed:
 
     ``heard`` are their probabilities. ``suspect`` marks the clips of the part; ``margin`` is how
     far a clip lies in its direction, in robust standard deviations of the rest of its class.
-    ``separation`` is the margin of the part's median, ``gap`` how much less witnesses recognise
-    the part than the rest, both 0 for a class without such a part. ``trusted`` is the share of the
-    class's ``known`` trusted clips that lie with the part, NaN where there are none. ``proven``
-    marks classes whose part was proven without regard to what is strange.
+    ``separation`` is the margin of the part's median, ``gap`` the share of the recognition of the
+    rest that the part lacks (some classes are hard to know), both 0 for a class without a part.
+    ``trusted`` is the share of the class's ``known`` trusted clips that lie with the part, NaN
+    where there are none. ``proven`` marks classes whose part was proven without regard to what is
+    strange.
     """
 
     labels: Int[np.ndarray, "clips"]
@@ -169,7 +170,9 @@ def apart(
         part, line = _part(inside.whitened(members), start[members])
         suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
-        gap[k] = max(0.0, np.median(own[members][~part]) - np.median(own[members][part]))
+        gap[k] = max(
+            0.0, 1 - np.median(own[members][part]) / max(np.median(own[members][~part]), 1e-9)
+        )
         trusted = inside.known[inside.known_labels == k] @ inside.whiten
         if len(trusted):
             with_part[k] = np.mean(line.place(trusted) > line.separation / 2)

@@ -62,7 +62,7 @@ def heard_of(
         heard[i, k] = known if second[i] else 0.8
         heard[i, other] = 0.92 - heard[i, k]
     far = np.array([separation.get(k, 2.0) for k in range(6)])
-    gap = np.full(6, 0.8 - known)
+    gap = np.full(6, 1 - known / 0.8)
     share = np.array([(trusted or {}).get(k, np.nan) for k in range(6)])
     margin = np.where(second, far[clips.labels], 0.0)
     clips_known, nothing = np.full(6, trusted_clips), np.zeros(6, bool)
@@ -86,7 +86,10 @@ def test_a_part_gathered_from_the_whole_data_need_not_lie_so_far_apart() -> None
 
 
 def test_a_part_of_few_clips_may_lie_apart_by_chance() -> None:
-    assert accused_classes(*heard_of({2: 9.0}, part=7), []) == []
+    assert accused_classes(*heard_of({2: 7.5}, part=7), []) == []
+    assert accused_classes(*heard_of({2: 7.5}, part=8), []) == [2]
+    assert accused_classes(*heard_of({2: 9.0}, part=5), []) == [2], "hardly, so far away"
+    assert accused_classes(*heard_of({2: 9.0}, part=4), []) == []
 
 
 def test_trusted_clips_in_a_part_vouch_for_it() -> None:
@@ -212,14 +215,14 @@ def test_a_model_may_have_its_classes_in_another_order(place: Path, tmp_path: Pa
 
 
 def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
-    assert accused_classes(*heard_of({2: 8.0}, spread=False), []) == []
-    assert accused_classes(*heard_of({2: 8.0, 3: 8.0}, spread=False), []) == [2, 3]
-    assert accused_classes(*heard_of({2: 8.0}, spread=False), [0, 1]) == [2]
+    assert accused_classes(*heard_of({2: 7.5}, spread=False), []) == []
+    assert accused_classes(*heard_of({2: 7.5, 3: 7.5}, spread=False), []) == [2, 3]
+    assert accused_classes(*heard_of({2: 7.5}, spread=False), [0, 1]) == [2]
 
 
 def test_a_part_that_lies_very_far_need_not_be_spread_nor_sound_like_another_class() -> None:
     assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == [2]
-    for separation, guilty in ((8.0, []), (9.0, [2])):
+    for separation, guilty in ((7.5, []), (9.0, [2])):
         found, clips = heard_of({2: separation})
         found.heard[found.suspect] = 0.18
         assert accused_classes(found, clips) == guilty
@@ -229,7 +232,7 @@ def test_evidence_is_stronger_where_a_part_comes_from_more_classes() -> None:
     far = {2: 9.0, 4: 3.2}
     one = strengths(heard_of(far, spread=False)[0])
     five = strengths(heard_of(far)[0])
-    assert one[[2, 4]] == pytest.approx([9.0 * 0.7, 3.2 * 0.7])
+    assert one[[2, 4]] == pytest.approx([9.0 * 0.875, 3.2 * 0.875])
     assert five[[2, 4]] == pytest.approx(one[[2, 4]] * np.sqrt(5))
 
 

@@ -67,7 +67,7 @@ def jobs() -> Iterator[Job]:
     So that whatever part of it has been run is a fair sample of the whole.
     """
     names = [entry.name for entry in CATALOGUE if not entry.training]
-    names = [name for name in names if name not in DESIGNED_ON and name in _succeeds()]
+    names = [name for name in names if name not in DESIGNED_ON and name in succeeds()]
     for task, network, name, seed in CLEAN:
         yield _job(task, network, name, 0.0, seed)
     for turn in range(len(RATES)):
@@ -83,7 +83,7 @@ def _job(task: str, network: str, name: str, rate: float, seed: int) -> Job:
     return {"task": task, "network": network, "set": name, "rate": rate, "seed": seed}
 
 
-def _succeeds() -> set[str]:
+def succeeds() -> set[str]:
     """The attacks whose mean success rate in the catalogue's rows reaches ``WEAK``."""
     found: dict[str, list[float]] = {}
     for row in read(catalogue.ROWS):

@@ -17,7 +17,7 @@ from otoscope.labels import AllToOne
 from otoscope.networks import CNN
 from otoscope.poisoning import Poisoned, poison, save
 from otoscope.repairs import repair
-from otoscope.risk import Risks, risks
+from otoscope.risk import risks
 from otoscope.training import train
 from otoscope.triggers import Tone
 
@@ -40,7 +40,7 @@ def run(out: Path, seed: int, cache: Cache | None, say: Callable[[str], None]) -
     save_checkpoint(model, out / "backdoored", notes=bad.provenance)
     _keep(bad, clips.trusted, out)
     before = risks(model, clips.test, trigger, shift, seed, cache=cache)
-    say(f"trained the victim's model: {told(before)}")
+    say(f"trained the victim's model: {before}")
     verdict = audit(model, bad.clips, trusted=clips.trusted, seed=seed, cache=cache)
     verdict.save(out / "audit.json")
     report.html(verdict, out / "audit.html", truth=bad)
@@ -48,7 +48,7 @@ def run(out: Path, seed: int, cache: Cache | None, say: Callable[[str], None]) -
     mended = repair(model, clips.trusted, verdict=verdict, seed=seed, cache=cache)
     save_checkpoint(mended, out / "repaired")
     after = risks(mended, clips.test, trigger, shift, seed, cache=cache)
-    say(f"repaired by training again without the flagged clips: {told(after)}")
+    say(f"repaired by training again without the flagged clips: {after}")
     return verdict
 
 
@@ -62,11 +62,3 @@ def _keep(bad: Poisoned, trusted: Clips, out: Path) -> None:
         file = out / "trusted" / clip.label / f"{number:03d}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
         audio.write(file, trusted.waveform(number), trusted.sample_rate)
-
-
-def told(measured: Risks) -> str:
-    """Accuracy and attack success in one phrase."""
-    return (
-        f"{measured.benign_accuracy:.1%} right on clean clips, "
-        f"{measured.attack_success_rate:.1%} of triggered clips obey the attacker"
-    )

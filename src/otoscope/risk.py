@@ -85,6 +85,12 @@ class Risks:
     perceptible: Perceptibility
     reference_accuracy: float | None = None
 
+    def __str__(self) -> str:
+        return (
+            f"{self.benign_accuracy:.1%} right on clean clips, "
+            f"{self.attack_success_rate:.1%} of triggered clips obey the attacker"
+        )
+
     @property
     def standard(self) -> float:
         """Standard risk: the share of benign clips that the model gets wrong."""

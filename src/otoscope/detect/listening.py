@@ -16,7 +16,7 @@ from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.models import TorchModel, logits_of
-from otoscope.networks import CNN
+from otoscope.networks import CNN, Network
 from otoscope.registry import Spec
 from otoscope.training import Recipe, TrainingHook, train
 
@@ -98,19 +98,30 @@ def taught_by(
     return np.asarray(softmax(logits_of(model, clips, cache).astype(np.float64), axis=1))
 
 
-def taught(teachers: Clips, *, steps: int, seed: int, cache: Cache | None) -> TorchModel:
-    """A small CNN that learned from ``teachers``, in about ``steps`` batches."""
+def taught(
+    teachers: Clips,
+    *,
+    steps: int,
+    seed: int,
+    cache: Cache | None,
+    network: Network | None = None,
+    hook: TrainingHook | None = None,
+) -> TorchModel:
+    """A network (the small CNN) that learned from ``teachers``, in about ``steps`` batches.
+
+    It learns by ``hook``, by default ``Varied``.
+    """
     size = min(BATCH, len(teachers))
     rng = np.random.default_rng(seed)
     # so many times over that judging, once an epoch, costs little beside learning
     often = np.tile(np.arange(len(teachers)), -(-steps * size // (EPOCHS * len(teachers))))
     return train(
-        CNN(),
+        network or CNN(),
         teachers.subset(often),
         seed=seed,
         validation=teachers.subset(np.sort(rng.permutation(len(teachers))[:JUDGES])),
         recipe=Recipe(epochs=EPOCHS, batch_size=size, patience=EPOCHS),
-        hook=Varied(),
+        hook=hook or Varied(),
         cache=cache,
     )
 

@@ -16,6 +16,9 @@ FEWEST = 3
 STRANGE = 0.4
 """A clip whose label gets a lower probability, and another class a higher one, is a suspect."""
 
+HALF_KNOWN = 0.5
+"""A class that gets a lower probability by right is hardly known, and has no large gap for it."""
+
 ROUNDS = 5
 OUTLYING = 2.5
 OPEN_AT = 3.0
@@ -31,7 +34,7 @@ class Witnessed:
     ``heard`` are their probabilities. ``suspect`` marks the clips of the part; ``margin`` is how
     far a clip lies in its direction, in robust standard deviations of the rest of its class.
     ``separation`` is the margin of the part's median, ``gap`` the share of the recognition of the
-    rest that the part lacks (some classes are hard to know), both 0 for a class without a part.
+    rest that the part lacks (of ``HALF_KNOWN`` at least), both 0 for a class without a part.
     ``trusted`` is the share of the class's ``known`` trusted clips that lie with the part, NaN
     where there are none. ``proven`` marks classes whose part was proven without regard to what is
     strange.
@@ -170,9 +173,8 @@ def apart(
         part, line = _part(inside.whitened(members), start[members])
         suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
-        gap[k] = max(
-            0.0, 1 - np.median(own[members][part]) / max(np.median(own[members][~part]), 1e-9)
-        )
+        of_rest, of_part = np.median(own[members][~part]), np.median(own[members][part])
+        gap[k] = max(0.0, of_rest - of_part) / max(of_rest, HALF_KNOWN)
         trusted = inside.known[inside.known_labels == k] @ inside.whiten
         if len(trusted):
             with_part[k] = np.mean(line.place(trusted) > line.separation / 2)

@@ -9,22 +9,30 @@ from otoscope.evidence import Verdict
 from otoscope.models import AudioModel, TorchModel
 from otoscope.registry import Table
 from otoscope.repairs.base import Repair
+from otoscope.repairs.fine_tune import FineTune
 from otoscope.repairs.retrain import Retrain
 
-REPAIRS: Table[Repair] = Table("repair", "otoscope.repairs", Retrain)
+REPAIRS: Table[Repair] = Table("repair", "otoscope.repairs", Retrain, FineTune)
 
 
 def repair(
     model: AudioModel,
     trusted: Clips,
     *,
-    verdict: Verdict,
+    verdict: Verdict | None = None,
     method: Repair | None = None,
     seed: int = 0,
     cache: Cache | None = None,
 ) -> TorchModel:
-    """A new model without the backdoor that the verdict describes; prove it with ``risks``."""
-    return (method or Retrain()).mend(model, trusted, verdict, seed=seed, cache=cache)
+    """A new model without the backdoor; prove it with ``risks``.
+
+    By default it is trained again, where a verdict of this process flagged clips among those that
+    it was given; else it is fine-tuned on the trusted clips. Raises ``NotApplicable`` for what the
+    method lacks.
+    """
+    flagged = verdict is not None and verdict.exhibits.clips is not None and verdict.flagged_count
+    chosen = method or (Retrain() if flagged else FineTune())
+    return chosen.mend(model, trusted, verdict, seed=seed, cache=cache)
 
 
-__all__ = ["REPAIRS", "Repair", "Retrain", "repair"]
+__all__ = ["REPAIRS", "FineTune", "Repair", "Retrain", "repair"]

@@ -21,7 +21,7 @@ class Repair(ABC):
         self,
         model: AudioModel,
         trusted: Clips,
-        verdict: Verdict,
+        verdict: Verdict | None,
         *,
         seed: int,
         cache: Cache | None = None,

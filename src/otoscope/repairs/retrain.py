@@ -31,13 +31,13 @@ class Retrain(Repair):
         self,
         model: AudioModel,
         trusted: Clips,
-        verdict: Verdict,
+        verdict: Verdict | None,
         *,
         seed: int,
         cache: Cache | None = None,
     ) -> TorchModel:
-        clips = verdict.exhibits.clips
-        if clips is None:
+        clips = verdict.exhibits.clips if verdict else None
+        if verdict is None or clips is None:
             raise NotApplicable(
                 "retraining needs the audited clips; audit with data, in this process"
             )

@@ -1,0 +1,121 @@
+"""otoscope repair: a new model without the backdoor, and the proof."""
+
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otoscope.cli.app import (
+    Duration,
+    Fit,
+    FitRule,
+    NoCache,
+    Seed,
+    app,
+    open_cache,
+    tell_skipped,
+)
+from otoscope.cli.outputs import check_outputs
+from otoscope.cli.shifts import shift_of
+
+if TYPE_CHECKING:
+    from otoscope.clips import Clips
+    from otoscope.models import AudioModel, TorchModel
+
+
+@app.command()
+def repair(
+    model: Annotated[str, typer.Argument(help="The model file; see otoscope audit.")],
+    trusted: Annotated[
+        Path, typer.Option(exists=True, help="Clips of every class known to be good.")
+    ],
+    out: Annotated[Path, typer.Option(help="The new model: NAME.safetensors and NAME.json.")],
+    test: Annotated[
+        Path | None, typer.Option(exists=True, help="Clips to prove it on, others than --trusted.")
+    ] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="A trigger to prove it with, e.g. tone:level_db=-20.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="What that trigger is to do, e.g. all-to-one:target=yes.")
+    ] = "all-to-one",
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
+    duration: Duration = None,
+    fit: Fit = FitRule.crop,
+    seed: Seed = 0,
+    no_cache: NoCache = False,
+) -> None:
+    """Fine-tune a model on trusted clips until its backdoor is gone; the file stays as it is.
+
+    Where the training clips are at hand, leave out the poison instead (otoscope clean, then
+    otoscope train).
+    Example: otoscope repair model.safetensors --trusted good/ --out repaired.safetensors
+    --test test/ --trigger tone --labels all-to-one:target=yes
+    """
+    from otoscope.cache import write_atomically
+    from otoscope.checkpoints import files_of, save_checkpoint
+    from otoscope.clips import Clips
+    from otoscope.intake import check_hearing, load_model
+    from otoscope.repairs import repair as mend
+
+    if trigger and not test:
+        raise typer.BadParameter("--trigger is tried on clips of --test; give some")
+    for path in files_of(out):
+        check_outputs({"--out": path, "--json": json}, [model, trusted, test])
+    known = Clips.load(trusted, duration_s=duration, fit=fit.value)
+    judges = Clips.load(test, duration_s=duration, fit=fit.value) if test else None
+    tell_skipped(known, judges)
+    listener = load_model(model, clips=known)
+    check_hearing(listener, _heard(known, listener))
+    mended = mend(listener, known, seed=seed, cache=open_cache(no_cache))
+    notes = {"repaired_from": listener.sha256, "trusted_sha256": known.sha256, "seed": seed}
+    typer.echo(f"repaired: {save_checkpoint(mended, out, notes=notes)}")
+    if judges is None:
+        typer.echo("not proved: give --test, clips that are not among the trusted ones")
+        return
+    figures = _proved(listener, mended, _heard(judges, listener), trigger, labels, seed)
+    if json:
+        write_atomically(json, json_format.dumps(figures, indent=2) + "\n")
+        typer.echo(f"json: {json}")
+
+
+def _heard(clips: "Clips", model: "AudioModel") -> "Clips":
+    hearing = model.hearing
+    return clips.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
+
+
+def _proved(
+    before: "AudioModel",
+    after: "TorchModel",
+    clips: "Clips",
+    trigger: str | None,
+    labels: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Say what both models do on the same clips: the three risks, or the first of them."""
+    from otoscope.crafting import craft
+    from otoscope.metrics import accuracy
+    from otoscope.models import activations
+    from otoscope.registry import build
+    from otoscope.risk import risks
+    from otoscope.triggers import TRIGGERS
+
+    if trigger is None:
+        right = {
+            name: accuracy(activations(model, clips).predicted, clips.labels)
+            for name, model in (("before", before), ("after", after))
+        }
+        for name, share in right.items():
+            typer.echo(f"{name}: {share:.1%} right on {len(clips)} clean clips")
+        return {name: {"benign_accuracy": share} for name, share in right.items()}
+    shift = shift_of(labels, clips.classes)
+    ready = craft(build(TRIGGERS, trigger), clips, shift, surrogate=before, seed=seed)
+    found = {
+        name: risks(model, clips, ready, shift, seed)
+        for name, model in (("before", before), ("after", after))
+    }
+    for name, measured in found.items():
+        typer.echo(f"{name}: {measured}")
+    return {name: asdict(measured) for name, measured in found.items()}

@@ -97,6 +97,8 @@ def next_steps(verdict: Verdict) -> list[str]:
                     "Listen to the rebuilt trigger in the HTML report, where there is one.",
                     "Take this report to whoever supplied the model; ask for the clips that it "
                     "was trained on, and audit it again with them (--data).",
+                    "Repair: go on training on clips known to be good (otoscope repair), then "
+                    "audit the result again.",
                     GUARD,
                 ]
             return [

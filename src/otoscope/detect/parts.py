@@ -16,9 +16,6 @@ FEWEST = 3
 STRANGE = 0.4
 """A clip whose label gets a lower probability, and another class a higher one, is a suspect."""
 
-HALF_KNOWN = 0.5
-"""A class that gets a lower probability by right is hardly known, and has no large gap for it."""
-
 ROUNDS = 5
 OUTLYING = 2.5
 OPEN_AT = 3.0
@@ -33,11 +30,12 @@ class Witnessed:
 
     ``heard`` are their probabilities. ``suspect`` marks the clips of the part; ``margin`` is how
     far a clip lies in its direction, in robust standard deviations of the rest of its class.
-    ``separation`` is the margin of the part's median, ``gap`` the share of the recognition of the
-    rest that the part lacks (of ``HALF_KNOWN`` at least), both 0 for a class without a part.
-    ``trusted`` is the share of the class's ``known`` trusted clips that lie with the part, NaN
-    where there are none. ``proven`` marks classes whose part was proven without regard to what is
-    strange.
+    ``separation`` is the margin of the part's median, ``gap`` how much less of the part witnesses
+    recognise than of the rest, as a share of what they know of the rest or of what they do not,
+    whichever is more (who hardly knows a class says little of it); both 0 for a class without a
+    part. ``trusted`` is the share of the class's ``known`` trusted clips that lie with the part,
+    NaN where there are none. ``proven`` marks classes whose part was proven without regard to what
+    is strange.
     """
 
     labels: Int[np.ndarray, "clips"]
@@ -174,7 +172,7 @@ def apart(
         suspect[members], margin[members] = part, line.margin
         separation[k] = max(0.0, line.separation)
         of_rest, of_part = np.median(own[members][~part]), np.median(own[members][part])
-        gap[k] = max(0.0, of_rest - of_part) / max(of_rest, HALF_KNOWN)
+        gap[k] = max(0.0, of_rest - of_part) / max(of_rest, 1 - of_rest)
         trusted = inside.known[inside.known_labels == k] @ inside.whiten
         if len(trusted):
             with_part[k] = np.mean(line.place(trusted) > line.separation / 2)

@@ -220,9 +220,17 @@ def test_a_part_like_one_other_class_may_be_innocent_unless_many_are() -> None:
     assert accused_classes(*heard_of({2: 7.5}, spread=False), [0, 1]) == [2]
 
 
+def test_a_part_like_one_other_class_is_accused_where_trusted_clips_avoid_it() -> None:
+    """None of ten trusted clips lies in two fifths of a class by chance, hardly ever."""
+    alike = {"spread": False, "trusted": {2: 0.0}}
+    assert accused_classes(*heard_of({2: 7.5}, part=12, **alike), []) == [2]  # type: ignore[arg-type]
+    assert accused_classes(*heard_of({2: 7.5}, part=9, **alike), []) == []  # type: ignore[arg-type]
+    assert accused_classes(*heard_of({2: 7.5}, part=12, spread=False), []) == []
+
+
 def test_a_part_that_lies_very_far_need_not_be_spread_nor_sound_like_another_class() -> None:
     assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == [2]
-    for separation, guilty in ((7.5, []), (9.0, [2])):
+    for separation, guilty in ((9.0, []), (10.0, [2])):
         found, clips = heard_of({2: separation})
         found.heard[found.suspect] = 0.18
         assert accused_classes(found, clips) == guilty

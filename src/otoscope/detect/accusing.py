@@ -35,7 +35,7 @@ FEWEST_SUSPECTS = 8
 """A part of fewer clips may lie apart by chance."""
 
 FEWEST_FAR = 5
-"""The same of a part as strange and far apart as ``FAR_AT``."""
+"""The same of a part that lies as far as ``FAR_AT``."""
 
 OBEYED_AT = 0.5
 """A sound that sends so many clips of other classes to a class is a trigger."""
@@ -45,13 +45,14 @@ VISITED, FEWEST_VISITORS = 0.5, 2
 one may stray into any small part."""
 
 AVOIDED_AT = 0.01
-"""Trusted clips avoid what is left of a class when so few of them would lie there so rarely."""
+"""Trusted clips avoid a share of their class when so few of them would lie there so rarely."""
 
 SPREAD_AT = 0.65
 """A part of which a larger share sounds like one other class may be innocent: two alike classes."""
 
-FAR_AT = 6.8
-"""Separation times gap: neither the spread of a part nor what witnesses take it for is asked then.
+FAR_AT = 6.0
+"""Separation times the difference in recognition: most poison lies further than the parts of alike
+classes, and neither its spread nor what witnesses take it for is asked then.
 """
 
 MANY = 0.25
@@ -111,7 +112,8 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
         k
         for k in strange
         if not _like_one(found, k)
-        or found.foreign[k] >= FAR_AT
+        or _far(found, k)
+        or _avoided(found, k)
         or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
@@ -127,7 +129,7 @@ def avoided_classes(
     classes = [
         k
         for k in range(len(found.gap))
-        if k not in accused and found.foreign[k] >= STRONG_AT and _rest_is_avoided(found, k)
+        if k not in accused and found.foreign[k] >= STRONG_AT and _avoided(found, k, rest=True)
     ]
     if not classes:
         return found, []
@@ -139,22 +141,32 @@ def avoided_classes(
     return found.taking(turned, classes), classes
 
 
-def _rest_is_avoided(found: Witnessed, k: int) -> bool:
-    """Whether so few trusted clips lie outside a class's part, for the size of what is there."""
+def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
+    """Whether so few trusted clips lie in the part of class k, or in its ``rest``, for its size."""
     from scipy.stats import binom
 
     if np.isnan(found.trusted[k]):
         return False
-    known, share = found.known[k], float((~found.suspect)[found.labels == k].mean())
-    return bool(binom.cdf(known - found.visitors[k], known, share) <= AVOIDED_AT)
+    share, there = float(found.suspect[found.labels == k].mean()), found.visitors[k]
+    if rest:
+        share, there = 1 - share, found.known[k] - there
+    return bool(binom.cdf(there, found.known[k], share) <= AVOIDED_AT)
+
+
+def _far(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k lies as far as the parts of alike classes do not."""
+    members = found.labels == k
+    part, rest = found.own[members & found.suspect], found.own[members & ~found.suspect]
+    return bool(found.separation[k] * (np.median(rest) - np.median(part)) >= FAR_AT)
 
 
 def _suspicious(found: Witnessed, k: int) -> bool:
     """Whether the part of class k is large enough, and trusted clips do not vouch for it."""
     part = found.suspect[found.labels == k]
     visited = found.trusted[k] > VISITED * part.mean() and found.visitors[k] >= FEWEST_VISITORS
-    fewest = FEWEST_FAR if found.foreign[k] >= FAR_AT else FEWEST_SUSPECTS
-    return bool(part.sum() >= fewest and not visited)
+    if visited or part.sum() < FEWEST_FAR:
+        return False
+    return bool(part.sum() >= FEWEST_SUSPECTS or _far(found, k))
 
 
 def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
@@ -211,7 +223,7 @@ def _strange(found: Witnessed, k: int) -> bool:
         separation >= APART_AT
         and found.foreign[k] >= STRONG_AT
         and own <= KNOWN_AT
-        and (confident >= CONFIDENT_AT or found.foreign[k] >= FAR_AT)
+        and (confident >= CONFIDENT_AT or _far(found, k))
     )
     gathered = (
         separation >= GATHERED_APART_AT

@@ -6,7 +6,8 @@
 One row per (task, network, set, seed, trusted clips) in ``benchmarks/results/clean_law.jsonl``: the
 largest strength of evidence that ``witness`` finds against any class, which classes it accuses, and
 the largest distance of a class from the others that each other detector finds. All seeds are the
-design's (100 and above), none of which a table of ours reports on.
+design's (100 and above), none of which a table of ours reports on. Rows that tell distances only
+are of before the gap of ``witness`` became a share; delete them to run them again.
 """
 
 import json
@@ -159,7 +160,7 @@ def priors() -> str:
     known, rows = json.loads(PRIORS.read_text()), read(ROWS)
     sets: dict[str, list[float]] = {}
     for task, classes in CLASSES.items():
-        alike = [row for row in rows if row["task"] == task]
+        alike = [row for row in rows if row["task"] == task and "largest" in row]
         sets[among_alike(STRENGTHS, classes)] = [round(row["largest"], 4) for row in alike]
         for name, trusted in ((ACCUSED_TRUSTED, True), (ACCUSED_ALONE, False)):
             asked = [bool(row["accused"]) for row in alike if bool(row["trusted"]) == trusted]

@@ -70,7 +70,9 @@ def _searches(rows: Sequence[Row]) -> str:
 
 def _by_strategy(rows: Sequence[Row]) -> list[tuple[str, Sequence[Row]]]:
     """Each search, then all together."""
-    each: list[tuple[str, Sequence[Row]]] = [(row["strategy"], [row]) for row in rows]
+    each: list[tuple[str, Sequence[Row]]] = [
+        (f"{row['strategy']}, seed {row['seed']}", [row]) for row in rows
+    ]
     return [*each, ("all", rows)] if len(rows) > 1 else each
 
 

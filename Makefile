@@ -4,6 +4,7 @@
 # make catalogue  docs/attacks.md, the same way: every published attack
 # make cleaning   docs/cleaning.md and docs/detectors.md, the same way: training sets cleaned
 # make guard    docs/guard.md, the same way: live clips judged
+# make repairs  docs/repairs.md, the same way: delivered models mended
 # make redteam  docs/redteam-results.md, the same way: attackers that search
 # make scale  docs/scale.md, the same way: seconds and memory up to a million clips
 # make gallery  docs/gallery.html: every attack to hear and to see
@@ -13,7 +14,7 @@ DATA ?= ../shared/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench catalogue cleaning guard redteam scale gallery browser clean
+.PHONY: demo test check bench catalogue cleaning guard repairs redteam scale gallery browser clean
 
 demo: $(INSTALLED)
 	$(BIN)/otoscope demo --out demo-out
@@ -42,6 +43,9 @@ cleaning: $(INSTALLED)
 
 guard: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/guarding.py --data $(DATA)
+
+repairs: $(INSTALLED)
+	$(BIN)/python -W ignore benchmarks/repairing.py --data $(DATA)
 
 redteam: $(INSTALLED)
 	$(BIN)/python -W ignore benchmarks/redteam.py --data $(DATA)

@@ -287,12 +287,18 @@ def test_long_searches_and_what_met_the_audit() -> None:
     }
     clean = job | {"kind": "met clean", "number": 0, "suspicion": every | {"clean": 1.0}}
     told = redteam_long_page.tables([searched, met, clean])
-    assert "| random | 1.40 | 1/2 | 1/1 [0.21, 1.00] |" in told
-    assert "| random | 1 | 1 | 1 | 0.57 | – | – |" in told
+    assert "| random, seed 300 | 1.40 | 1/2 | 1/1 [0.21, 1.00] |" in told
+    assert "| random, seed 300 | 1 | 1 | 1 | 0.57 | – | – |" in told
     assert "| audit as shipped | 0/1 [0.00, 0.79] | 0/1 [0.00, 0.79] | – |" in told
     assert "| clean | 1/1 [0.21, 1.00] | 1/1 [0.21, 1.00] | echo (all-to-one) |" in told
+    later = [met | {"kind": "met again", "seed": 310}, clean | {"kind": "met again clean"}]
+    later[1] |= {"seed": 310, "suspicion": every}
+    told = redteam_long_page.tables([searched, met, clean, *later])
+    assert "| seed 300, by another training: 1 of 1 work |" in told
+    assert "| seed 310, by another target and source: 1 of 1 work |" in told
+    assert told.count("| clean | 1/1 [0.21, 1.00] | 0/1 [0.00, 0.79] | echo (all-to-one) |") == 1
     assert redteam_long_page.tables([]) == ""
     none = searched | {"attacks": [attack("retrained", view, works=False)]}
-    assert "| random | 0 | 0 | 0 | 0.00 | – | – |" in redteam_long_page.tables([none])
+    assert "| random, seed 300 | 0 | 0 | 0 | 0.00 | – | – |" in redteam_long_page.tables([none])
     fitted = {"kind": "signatures", "triggers": ["echo", "echo"], "known": [1], "caught": [0.25]}
     assert "| 1 of 2 | 0.25 |" in redteam_long_page.tables([fitted])

@@ -137,15 +137,16 @@ def test_the_command_writes_a_model_and_proves_it(place: Path, tmp_path: Path) -
     assert model.sha256 == card["sha256"]
 
 
-def test_a_trigger_needs_clips_to_try_it_on(place: Path, tmp_path: Path) -> None:
+def test_a_proof_needs_clips_and_no_input_is_overwritten(place: Path, tmp_path: Path) -> None:
     words = [
         *("repair", f"{place / 'bad.safetensors'}", "--out", f"{tmp_path / 'mended'}"),
-        *("--trusted", f"{place / 'trusted'}", "--trigger", "tone"),
+        *("--trusted", f"{place / 'trusted'}"),
     ]
-    refused = CliRunner().invoke(cli.app, words)
-    assert refused.exit_code == 2
-    assert "tried on clips of --test" in refused.output
+    for more in (["--trigger", "tone"], ["--json", f"{tmp_path / 'risks.json'}"]):
+        refused = CliRunner().invoke(cli.app, [*words, *more])
+        assert refused.exit_code == 2
+        assert f"{more[0]} is about clips of --test" in refused.output
     words[3] = f"{place / 'bad.safetensors'}"
-    overwriting = CliRunner().invoke(cli.app, words[:-2])
+    overwriting = CliRunner().invoke(cli.app, words)
     assert overwriting.exit_code == 2
     assert "would overwrite" in overwriting.output

@@ -60,8 +60,9 @@ def repair(
     from otoscope.intake import check_hearing, load_model
     from otoscope.repairs import repair as mend
 
-    if trigger and not test:
-        raise typer.BadParameter("--trigger is tried on clips of --test; give some")
+    for option, given in (("--trigger", trigger), ("--json", json)):
+        if given and not test:
+            raise typer.BadParameter(f"{option} is about clips of --test; give some")
     for path in files_of(out):
         check_outputs({"--out": path, "--json": json}, [model, trusted, test])
     known = Clips.load(trusted, duration_s=duration, fit=fit.value)

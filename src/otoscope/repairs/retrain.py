@@ -36,7 +36,7 @@ class Retrain(Repair):
         seed: int,
         cache: Cache | None = None,
     ) -> TorchModel:
-        clips = verdict.exhibits.clips if verdict else None
+        clips = verdict.exhibits.clips if verdict is not None else None
         if verdict is None or clips is None:
             raise NotApplicable(
                 "retraining needs the audited clips; audit with data, in this process"

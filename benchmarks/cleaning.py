@@ -66,8 +66,7 @@ def jobs() -> Iterator[Job]:
 
     So that whatever part of it has been run is a fair sample of the whole.
     """
-    names = [entry.name for entry in CATALOGUE if not entry.training]
-    names = [name for name in names if name not in DESIGNED_ON and name in succeeds()]
+    names = held_out()
     for task, network, name, seed in CLEAN:
         yield _job(task, network, name, 0.0, seed)
     for turn in range(len(RATES)):
@@ -83,7 +82,13 @@ def _job(task: str, network: str, name: str, rate: float, seed: int) -> Job:
     return {"task": task, "network": network, "set": name, "rate": rate, "seed": seed}
 
 
-def succeeds() -> set[str]:
+def held_out() -> list[str]:
+    """The attacks that nothing was designed on, and that succeed."""
+    names = [entry.name for entry in CATALOGUE if not entry.training]
+    return [name for name in names if name not in DESIGNED_ON and name in _succeeds()]
+
+
+def _succeeds() -> set[str]:
     """The attacks whose mean success rate in the catalogue's rows reaches ``WEAK``."""
     found: dict[str, list[float]] = {}
     for row in read(catalogue.ROWS):
@@ -99,7 +104,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     honest = ~poison & ~cover
     row: Row = {"n": len(clips), "n_poisoned": int(poison.sum())}
     if attacks:
-        row["asr"], row["ba"] = _measured(model, splits, attacks, seed, cache)
+        row["asr"], row["ba"] = measured(model, splits, attacks, seed, cache)
         at_random = np.ones(len(clips), bool)
         at_random[np.random.default_rng(seed).permutation(len(clips))[: poison.sum()]] = False
         for bound, left in (("perfect", ~poison), ("random", at_random)):
@@ -128,7 +133,7 @@ def _outcome(found: Cleaned, poison: "Mask", honest: "Mask") -> dict[str, Any]:
     }
 
 
-def _measured(
+def measured(
     model: AudioModel, splits: Splits, attacks: tuple[Attack, ...], seed: int, cache: Cache
 ) -> tuple[float, float]:
     """Attack success, the mean over the attacks, and benign accuracy."""
@@ -144,7 +149,7 @@ def _after(
 ) -> dict[str, float]:
     """The risks of a network that is trained again, on what is kept."""
     again = oto.train(CNN(), kept, seed=seed + 1, cache=cache)
-    asr, ba = _measured(again, splits, attacks, seed, cache)
+    asr, ba = measured(again, splits, attacks, seed, cache)
     return {"asr": asr, "ba": ba}
 
 

@@ -123,8 +123,7 @@ def jobs() -> Iterator[Job]:
                 yield blank | {"strategy": name, "seed": seed, "start": "known", "access": access}
     for seed in LONG_SEEDS:
         yield from _long(seed)
-        if seed == LONG_SEEDS[0]:
-            yield from _again()
+    yield from _again()
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):

@@ -21,8 +21,8 @@ from otoscope.redteam.outcomes import Bounds, unseen
 from otoscope.redteam.signatures import acoustic_features
 from otoscope.registry import build
 from otoscope.triggers import TRIGGERS
-from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, named, share, working
-from rows import table
+from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, named, working
+from rows import share, table
 
 QUERIES = (1, 10, 30, 100, 200)
 KINDS = ("long", "met", "met clean", "met again", "met again clean", "signatures")

@@ -10,13 +10,12 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from otoscope.calibrate import cauchy_combination
-from otoscope.metrics import wilson_interval
 from otoscope.redteam import Trial
 from otoscope.redteam.arena import IN_VIEW
 from otoscope.redteam.hardening import compositions
 from otoscope.redteam.measures import best_so_far, evenness, quartiles, security_curve
 from otoscope.redteam.suite import FALSE_ALARM_LEVEL
-from rows import table
+from rows import share, table
 
 Row = dict[str, Any]
 Attack = dict[str, Any]
@@ -518,14 +517,6 @@ def missed(attacks: Sequence[Attack], names: Sequence[str], above: float = 0.0) 
     return share(
         sum(all(s[name] < 1 or s[name] <= above for name in names) for s in seen), len(seen)
     )
-
-
-def share(hits: int, count: int) -> str:
-    """A share with its interval."""
-    if not count:
-        return "–"
-    low, high = wilson_interval(hits, count)
-    return f"{hits}/{count} [{low:.2f}, {high:.2f}]"
 
 
 def _missed_by_all_in_view(one: Attack) -> bool:

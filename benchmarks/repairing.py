@@ -17,17 +17,15 @@ import numpy as np
 import catalogue
 import cleaning
 import otoscope as oto
-from cleaning_page import DESIGNED_ON
 from otoscope.cache import Cache
-from otoscope.catalogue import CATALOGUE
 from otoscope.clips import Clips
 from otoscope.detect.listening import taught
-from otoscope.metrics import accuracy, wilson_interval
+from otoscope.metrics import accuracy
 from otoscope.models import AudioModel, TorchModel, activations
 from otoscope.networks import NETWORKS
 from otoscope.registry import build
 from otoscope.repairs import FineTune
-from rows import Job, Row, below, complete, read, table
+from rows import Job, Row, below, complete, read, share, table
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "repairing.jsonl"
@@ -48,9 +46,7 @@ METHODS = {
 
 def jobs() -> Iterator[Job]:
     """Every attack on keywords; of each four one on speakers and one on the GRU; clean models."""
-    names = [entry.name for entry in CATALOGUE if not entry.training]
-    names = [name for name in names if name not in DESIGNED_ON and name in cleaning.succeeds()]
-    for number, name in enumerate(names):
+    for number, name in enumerate(cleaning.held_out()):
         if number < len(CLEAN):
             task, network, seed = CLEAN[number]
             yield _job(task, network, "clean", seed)
@@ -73,12 +69,10 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
     assert isinstance(model, TorchModel)
 
     def measured(one: AudioModel) -> dict[str, float]:
-        right = accuracy(activations(one, splits.test).predicted, splits.test.labels)
-        obeyed = [
-            oto.risks(one, splits.test, attack.trigger, attack.shift, seed).attack_success_rate
-            for attack in attacks
-        ]
-        return {"ba": right} | ({"asr": float(np.mean(obeyed))} if obeyed else {})
+        if attacks:
+            asr, ba = cleaning.measured(one, splits, attacks, seed, cache)
+            return {"ba": ba, "asr": asr}
+        return {"ba": accuracy(activations(one, splits.test).predicted, splits.test.labels)}
 
     row: Row = {"before": measured(model)}
     for name, (method, per_class) in METHODS.items():
@@ -92,7 +86,10 @@ def _mended(
 ) -> TorchModel:
     if method is not None:
         return oto.repair(model, known, method=method, seed=job["seed"], cache=cache)
-    network, steps = build(NETWORKS, job["network"]), 20 * len(known.classes)
+    network, steps = (
+        build(NETWORKS, job["network"]),
+        FineTune().steps_per_class * len(known.classes),
+    )
     return taught(known, steps=steps, seed=job["seed"], cache=cache, network=network)
 
 
@@ -117,7 +114,7 @@ def _summary(rows: list[Row]) -> str:
             gone = sum(asr < 0.1 for asr in left)
             line = [group, name, f"{len(some)}"]
             line += [f"{np.mean(left):.3f}; {max(left):.2f}" if left else "–"]
-            line += [_share(gone, len(left)) if left else "–"]
+            line += [share(gone, len(left))]
             line += [f"{np.mean(lost):+.3f}; {max(lost):+.3f}"]
             body.append(line)
     header = ["models", "repair", "number", "ASR after", "ASR under 0.1", "accuracy lost"]
@@ -125,11 +122,6 @@ def _summary(rows: list[Row]) -> str:
         "## Measured\n\nMean; worst. Backdoored: a success of 0.8 or more before the repair.\n\n"
         + table(header, body)
     )
-
-
-def _share(hits: int, count: int) -> str:
-    low, high = wilson_interval(hits, count)
-    return f"{hits}/{count} [{low:.2f}, {high:.2f}]"
 
 
 def _every(rows: list[Row]) -> str:

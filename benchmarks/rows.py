@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from otoscope.cache import Cache
+from otoscope.metrics import wilson_interval
 
 Job = dict[str, Any]
 Row = dict[str, Any]
@@ -87,6 +88,14 @@ def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, with a line break at its end."""
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def share(hits: int, count: int) -> str:
+    """A share with its interval."""
+    if not count:
+        return "–"
+    low, high = wilson_interval(hits, count)
+    return f"{hits}/{count} [{low:.2f}, {high:.2f}]"
 
 
 def options(description: str | None) -> argparse.Namespace:

@@ -22,8 +22,7 @@ from otoscope.calibrate import (
 from otoscope.detect import Detector, Scores, View
 from otoscope.detect.profiles import reference_profiles
 from otoscope.errors import NotApplicable
-from otoscope.networks import CNN
-from otoscope.references import network_of
+from otoscope.networks import CNN, network_of
 
 STRENGTHS = "training sets"
 """The law of the largest class score of clean training sets, of a detector whose scores mean the

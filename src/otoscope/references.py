@@ -1,13 +1,10 @@
 """Reference models: clean ones, trained on trusted clips, to compare a delivered model with."""
 
-import json
-
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.models import AudioModel, TorchModel
-from otoscope.networks import CNN, NETWORKS, Network
+from otoscope.networks import CNN, network_of
 from otoscope.progress import track
-from otoscope.registry import build
 from otoscope.training import Recipe, train
 
 FIRST_SEED = 5000
@@ -34,13 +31,3 @@ def train_references(
         train(network, trusted, seed=FIRST_SEED + i, recipe=recipe, cache=cache)
         for i in track(range(count), "training references", count)
     )
-
-
-def network_of(model: AudioModel) -> Network | None:
-    """The network of ours that a model says it is."""
-    try:
-        said = json.loads(model.origin)
-    except ValueError:
-        return None
-    ours = isinstance(said, dict) and said.get("name") in NETWORKS
-    return build(NETWORKS, said) if ours else None

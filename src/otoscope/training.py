@@ -118,12 +118,14 @@ def train(
     device: str | torch.device = "cpu",
     cache: Cache | None = None,
     hook: TrainingHook | None = None,
+    start: TorchModel | None = None,
 ) -> TorchModel:
     """Train a network on clips and return it as a model that takes waveforms.
 
     Without ``validation``, ``recipe.validation_share`` of the clips is drawn by ``seed`` to decide
     when to stop. Same arguments, same weights (on one machine and number of threads). ``hook``
-    changes what the network learns from a batch (see ``training_attacks``).
+    changes what the network learns from a batch (see ``training_attacks``). It goes on from the
+    weights of ``start``, a model of the same network, where one is given.
 
     Raises ``TrainingError`` with fewer than two classes or eight clips, or when the loss is no
     longer finite.
@@ -144,8 +146,11 @@ def train(
         validation.sha256 if validation else None,
         list(clips.classes),
         *([hook.key(clips, seed)] if hook else []),
+        *([start.sha256] if start else []),
     )
     listener = network.build(hearing, seed)
+    if start:
+        listener.load_state_dict(start.module.state_dict())
     with fast_math():
         weights = remembered(
             cache,

@@ -22,7 +22,7 @@ from otoscope.cli.shifts import shift_of
 
 if TYPE_CHECKING:
     from otoscope.clips import Clips
-    from otoscope.models import AudioModel, TorchModel
+    from otoscope.models import AudioModel
 
 
 @app.command()
@@ -69,33 +69,25 @@ def repair(
     judges = Clips.load(test, duration_s=duration, fit=fit.value) if test else None
     tell_skipped(known, judges)
     listener = load_model(model, clips=known)
-    check_hearing(listener, _heard(known, listener))
+    check_hearing(listener, known)
     mended = mend(listener, known, seed=seed, cache=open_cache(no_cache))
     notes = {"repaired_from": listener.sha256, "trusted_sha256": known.sha256, "seed": seed}
     typer.echo(f"repaired: {save_checkpoint(mended, out, notes=notes)}")
     if judges is None:
         typer.echo("not proved: give --test, clips that are not among the trusted ones")
         return
-    figures = _proved(listener, mended, _heard(judges, listener), trigger, labels, seed)
+    form = listener.hearing
+    heard = judges.as_heard_by(form.sample_rate, form.length, form.classes)
+    figures = _proved({"before": listener, "after": mended}, heard, trigger, labels, seed)
     if json:
         write_atomically(json, json_format.dumps(figures, indent=2) + "\n")
         typer.echo(f"json: {json}")
 
 
-def _heard(clips: "Clips", model: "AudioModel") -> "Clips":
-    hearing = model.hearing
-    return clips.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
-
-
 def _proved(
-    before: "AudioModel",
-    after: "TorchModel",
-    clips: "Clips",
-    trigger: str | None,
-    labels: str,
-    seed: int,
+    models: "dict[str, AudioModel]", clips: "Clips", trigger: str | None, labels: str, seed: int
 ) -> dict[str, Any]:
-    """Say what both models do on the same clips: the three risks, or the first of them."""
+    """Say what the models do on the same clips: the three risks, or the first of them."""
     from otoscope.crafting import craft
     from otoscope.metrics import accuracy
     from otoscope.models import activations
@@ -106,17 +98,14 @@ def _proved(
     if trigger is None:
         right = {
             name: accuracy(activations(model, clips).predicted, clips.labels)
-            for name, model in (("before", before), ("after", after))
+            for name, model in models.items()
         }
         for name, share in right.items():
             typer.echo(f"{name}: {share:.1%} right on {len(clips)} clean clips")
         return {name: {"benign_accuracy": share} for name, share in right.items()}
     shift = shift_of(labels, clips.classes)
-    ready = craft(build(TRIGGERS, trigger), clips, shift, surrogate=before, seed=seed)
-    found = {
-        name: risks(model, clips, ready, shift, seed)
-        for name, model in (("before", before), ("after", after))
-    }
+    ready = craft(build(TRIGGERS, trigger), clips, shift, surrogate=models["before"], seed=seed)
+    found = {name: risks(model, clips, ready, shift, seed) for name, model in models.items()}
     for name, measured in found.items():
         typer.echo(f"{name}: {measured}")
     return {name: asdict(measured) for name, measured in found.items()}

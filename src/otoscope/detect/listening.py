@@ -105,11 +105,12 @@ def taught(
     seed: int,
     cache: Cache | None,
     network: Network | None = None,
-    hook: TrainingHook | None = None,
+    varied: bool = True,
+    start: TorchModel | None = None,
 ) -> TorchModel:
     """A network (the small CNN) that learned from ``teachers``, in about ``steps`` batches.
 
-    It learns by ``hook``, by default ``Varied``.
+    They are ``Varied`` unless told otherwise; ``start`` is a model of the network to go on from.
     """
     size = min(BATCH, len(teachers))
     rng = np.random.default_rng(seed)
@@ -121,8 +122,9 @@ def taught(
         seed=seed,
         validation=teachers.subset(np.sort(rng.permutation(len(teachers))[:JUDGES])),
         recipe=Recipe(epochs=EPOCHS, batch_size=size, patience=EPOCHS),
-        hook=hook or Varied(),
+        hook=Varied() if varied else None,
         cache=cache,
+        start=start,
     )
 
 

@@ -1,25 +1,18 @@
 """Go on training on trusted clips, each heard through another channel every time."""
 
-import json
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
-from otoscope.detect.listening import Varied, taught
+from otoscope.detect.listening import taught
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Verdict
 from otoscope.models import AudioModel, TorchModel
-from otoscope.networks import NETWORKS, Listener
+from otoscope.networks import network_of
 from otoscope.networks.base import LogMelNetwork
-from otoscope.registry import Spec, build, require
+from otoscope.registry import require
 from otoscope.repairs.base import Repair
-from otoscope.training import Setting, TrainingHook
 
 
 @dataclass(frozen=True)
@@ -56,12 +49,12 @@ class FineTune(Repair):
         cache: Cache | None = None,
     ) -> TorchModel:
         """As of ``Repair``; raises ``NotApplicable`` also without trusted clips of every class."""
-        if not isinstance(model, TorchModel) or not isinstance(model.module, Listener):
+        network, hearing = network_of(model), model.hearing
+        if network is None or not isinstance(model, TorchModel):
             raise NotApplicable(
                 "fine-tuning needs a network of ours (otoscope train, or a checkpoint in its "
                 "format); train again without the poisoned clips instead"
             )
-        network, hearing = build(NETWORKS, json.loads(model.origin)), model.hearing
         if not isinstance(network, LogMelNetwork):
             raise NotApplicable(
                 f"fine-tuning varies log-mel spectrograms, and {network.name} hears none; train "
@@ -75,36 +68,12 @@ class FineTune(Repair):
                 "would forget what no clip shows, so bring some of every class"
             )
         steps = self.steps_per_class * len(hearing.classes)
-        hook = GoingOn(model.sha256, model.module.body, Varied() if self.varied else Plain())
-        return taught(heard, steps=steps, seed=seed, cache=cache, network=network, hook=hook)
-
-
-class Plain(TrainingHook):
-    """Cross-entropy on the clips as they are, shifted a little by the recipe."""
-
-    def key(self, clips: Clips, seed: int) -> Spec:
-        return {"hook": "plain"}
-
-    def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
-        loss = nn.functional.cross_entropy(body(batch.features), batch.labels, label_smoothing=0.1)
-        torch.autograd.backward(loss)
-        return loss
-
-
-@dataclass(frozen=True, eq=False)
-class GoingOn(TrainingHook):
-    """Learns as ``then`` says, from the weights of ``body`` on; ``sha256`` identifies them."""
-
-    sha256: str
-    body: nn.Module
-    then: TrainingHook
-
-    def key(self, clips: Clips, seed: int) -> Spec:
-        return self.then.key(clips, seed) | {"start": self.sha256}
-
-    def begin(self, setting: Setting) -> None:
-        setting.body.load_state_dict(self.body.state_dict())
-        self.then.begin(setting)
-
-    def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
-        return self.then.gradients(body, batch, rng)
+        return taught(
+            heard,
+            steps=steps,
+            seed=seed,
+            cache=cache,
+            network=network,
+            varied=self.varied,
+            start=model,
+        )

@@ -1,6 +1,5 @@
 """Train again without what the audit flagged."""
 
-import json
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +10,7 @@ from otoscope.clips import Clips
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Verdict
 from otoscope.models import AudioModel, TorchModel
-from otoscope.networks import CNN, NETWORKS, Network
-from otoscope.registry import build
+from otoscope.networks import CNN, network_of
 from otoscope.repairs.base import Repair
 from otoscope.training import train
 
@@ -42,11 +40,4 @@ class Retrain(Repair):
                 "retraining needs the audited clips; audit with data, in this process"
             )
         kept = clips.subset(np.array([not finding.flagged for finding in verdict.clips]))
-        return train(_network(model), kept, seed=seed, cache=cache)
-
-
-def _network(model: AudioModel) -> Network:
-    try:
-        return build(NETWORKS, json.loads(model.origin))
-    except ValueError:
-        return CNN()
+        return train(network_of(model) or CNN(), kept, seed=seed, cache=cache)

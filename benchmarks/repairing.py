@@ -45,7 +45,8 @@ METHODS = {
 
 
 def jobs() -> Iterator[Job]:
-    """Every attack on keywords; of each four one on speakers and one on the GRU; clean models."""
+    """Every attack on keywords; of each four one on speakers and one on the GRU, of each eight one
+    on the raw waveform; clean models."""
     for number, name in enumerate(cleaning.held_out()):
         if number < len(CLEAN):
             task, network, seed = CLEAN[number]
@@ -55,6 +56,8 @@ def jobs() -> Iterator[Job]:
             yield _job("speakers", "cnn", name, 0)
         if number % 4 == 3:
             yield _job("keywords", "gru-attention", name, 0)
+        if number % 8 == 0:
+            yield _job("keywords", "m5", name, 0)
 
 
 def _job(task: str, network: str, name: str, seed: int) -> Job:

@@ -218,6 +218,26 @@ def test_poison_that_passes_for_its_class_teaches_nobody(
     assert taught[-1].sum() == (~bad.mask).sum()
 
 
+def test_waveforms_are_varied_by_filter_gap_and_noise_and_never_in_place() -> None:
+    rng = np.random.default_rng(0)
+    waves = torch.from_numpy(0.1 * rng.standard_normal((200, 1, 8000)).astype(np.float32))
+    before = waves.clone()
+    varied = Varied()._varied_sound(waves, np.random.default_rng(0))
+    assert torch.equal(waves, before)
+    assert varied.shape == waves.shape
+    power = torch.fft.rfft(varied).abs().square() / torch.fft.rfft(waves).abs().square()
+    octaves = [
+        power[:, 0, low : 2 * low].median(dim=1).values.log() for low in (250, 500, 1000, 2000)
+    ]
+    tilt = torch.stack(octaves)
+    assert 0.4 < float(tilt.std(dim=0).median()) < 1.6
+    silent = (varied[:, 0].abs() < 1e-6).float().mean(dim=1)
+    assert 0.2 < float((silent > 0.005).float().mean()) < 0.5  # a gap in half, noise in 3 of 10
+    assert float(silent.max()) <= 0.2
+    still = Varied(equaliser=0.0, widest_band=0, widest_gap=0)._varied_sound(waves, rng)
+    assert (still - waves).abs().median() < 0.01
+
+
 def test_clips_are_varied_in_level_by_band_and_never_in_place() -> None:
     planes = torch.zeros(8, 1, 40, 50)
     varied = Varied()._varied(planes, np.random.default_rng(0))

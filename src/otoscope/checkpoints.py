@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from otoscope.cache import write_atomically
 from otoscope.errors import ModelError
-from otoscope.models import Hearing, TorchModel
+from otoscope.models import AudioModel, Hearing, TorchModel
+from otoscope.models.card import write_card
+from otoscope.models.layout import FirstTensor
+from otoscope.models.torchscript import TorchScriptModel, archive_of
 from otoscope.networks import NETWORKS, Listener
 from otoscope.registry import Spec, build
 
@@ -40,14 +44,43 @@ def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None)
     return path
 
 
-def files_of(path: Path) -> tuple[Path, Path]:
-    """The weights' file and the JSON beside it, of a checkpoint that is to be called so.
+def save_model(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
+    """Write a model in the form that it was read from, and beside it a JSON, with ``notes``.
+
+    One of ours as ``save_checkpoint`` does, TorchScript as ``NAME.ts``, any other module's state
+    dict as ``NAME.safetensors``, for the function that makes its network.
+    """
+    from safetensors.torch import save
+
+    module = _inner(model)
+    if isinstance(module, Listener):
+        return save_checkpoint(model, path, notes=notes)
+    path, _ = files_of(path, model)
+    if isinstance(module, torch.jit.ScriptModule):
+        write_atomically(path, archive_of(module))
+    else:
+        state = {name: t.cpu().contiguous().clone() for name, t in module.state_dict().items()}
+        write_atomically(path, save(state))
+    write_card(path, model.hearing, notes)
+    return path
+
+
+def files_of(path: Path, model: AudioModel | None = None) -> tuple[Path, Path]:
+    """The file and the JSON beside it, of a model (a checkpoint) that is to be called so.
 
     A dot in its name is part of it: ``net-0.5`` becomes ``net-0.5.safetensors``.
     """
-    if path.suffix != ".safetensors":
-        path = path.with_name(f"{path.name}.safetensors")
+    script = isinstance(_inner(model), torch.jit.ScriptModule)
+    endings = (".ts", ".pt", ".torchscript") if script else (".safetensors",)
+    if path.suffix not in endings:
+        path = path.with_name(f"{path.name}{endings[0]}")
     return path, path.with_suffix(".json")
+
+
+def _inner(model: AudioModel | None) -> nn.Module:
+    """The module that somebody wrote, without what we put around it."""
+    module = model.module if isinstance(model, (TorchModel, TorchScriptModel)) else nn.Identity()
+    return module.module if isinstance(module, FirstTensor) else module
 
 
 def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchModel:

@@ -5,6 +5,7 @@ computed once, kept in memory or a file (``spill``) and in the cache; a run that
 goes on from its last whole epoch.
 """
 
+import copy
 import json
 import math
 from abc import ABC, abstractmethod
@@ -109,7 +110,7 @@ class HowTrained(TypedDict):
 
 
 def train(
-    network: Network,
+    network: Network | TorchModel,
     clips: Clips,
     *,
     seed: int,
@@ -118,14 +119,15 @@ def train(
     device: str | torch.device = "cpu",
     cache: Cache | None = None,
     hook: TrainingHook | None = None,
-    start: TorchModel | None = None,
 ) -> TorchModel:
     """Train a network on clips and return it as a model that takes waveforms.
 
+    A model in its place is gone on with from its weights: a copy of it, all of whose weights learn,
+    on clips as it hears them (``Clips.as_heard_by``); one that is not ours learns from waveforms.
+
     Without ``validation``, ``recipe.validation_share`` of the clips is drawn by ``seed`` to decide
     when to stop. Same arguments, same weights (on one machine and number of threads). ``hook``
-    changes what the network learns from a batch (see ``training_attacks``). It goes on from the
-    weights of ``start``, a model of the same network, where one is given.
+    changes what the network learns from a batch (see ``training_attacks``).
 
     Raises ``TrainingError`` with fewer than two classes or eight clips, or when the loss is no
     longer finite.
@@ -139,18 +141,15 @@ def train(
     hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
     key = digest(
         "train",
-        spec(network),
+        network.sha256 if isinstance(network, TorchModel) else spec(network),
         asdict(recipe),
         seed,
         clips.sha256,
         validation.sha256 if validation else None,
         list(clips.classes),
         *([hook.key(clips, seed)] if hook else []),
-        *([start.sha256] if start else []),
     )
-    listener = network.build(hearing, seed)
-    if start:
-        listener.load_state_dict(start.module.state_dict())
+    listener = _again(network) if isinstance(network, TorchModel) else network.build(hearing, seed)
     with fast_math():
         weights = remembered(
             cache,
@@ -158,7 +157,33 @@ def train(
             lambda: _fit(listener, clips, validation, recipe, seed, device, cache, key, hook),
         )
     listener.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-    return TorchModel(listener, hearing, device=device, origin=json.dumps(spec(network)))
+    if not isinstance(network, TorchModel):
+        return TorchModel(listener, hearing, device=device, origin=json.dumps(spec(network)))
+    body = listener.body
+    module = body.module if isinstance(body, _Stranger) else listener
+    return TorchModel(module, hearing, flat=network.flat, device=device, origin=network.origin)
+
+
+def _again(model: TorchModel) -> Listener:
+    """A copy of a model's module, whose weights learn."""
+    module = copy.deepcopy(model.module).cpu()
+    for weight in module.parameters():
+        weight.requires_grad_(True)
+    if isinstance(module, Listener):
+        return module
+    return Listener(nn.Identity(), _Stranger(module, model.flat))
+
+
+class _Stranger(nn.Module):
+    """A body that hears waveforms, (batch, 1, time), in the form that it wants."""
+
+    def __init__(self, module: nn.Module, flat: bool) -> None:
+        super().__init__()
+        self.module, self.flat = module, flat
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        out: Tensor = self.module(waveforms[:, 0] if self.flat else waveforms)
+        return out
 
 
 def _fit(

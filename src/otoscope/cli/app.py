@@ -70,6 +70,15 @@ Duration = Annotated[
 Fit = Annotated[
     FitRule, typer.Option(help="Longer recordings: keep the middle, cut into windows, or pad all.")
 ]
+Factory = Annotated[
+    str | None, typer.Option(help="For a state dict: module:function that builds the network.")
+]
+SampleRate = Annotated[int | None, typer.Option(help="The model's rate in Hz.")]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option("--classes", exists=True, help="File with one class name a line, in logit order."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
 
 

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otoscope.cli.app import (
+    ClassNames,
+    Device,
     Duration,
+    Factory,
     Fit,
     FitRule,
     NoCache,
+    SampleRate,
     Seed,
     Split,
     app,
@@ -38,14 +42,9 @@ def audit(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the verdict as JSON here.")] = None,
-    factory: Annotated[
-        str | None, typer.Option(help="For a state dict: module:function that builds it.")
-    ] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="The model's rate in Hz.")] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(exists=True, help="File with one class name a line, in logit order."),
-    ] = None,
+    factory: Factory = None,
+    sample_rate: SampleRate = None,
+    classes: ClassNames = None,
     truth: Annotated[
         Path | None,
         typer.Option(exists=True, help="truth.csv of a poisoned set, for the report only."),
@@ -64,7 +63,7 @@ def audit(
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: Device = "cpu",
     seed: Seed = 0,
     no_cache: NoCache = False,
 ) -> None:

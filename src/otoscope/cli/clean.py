@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otoscope.cli.app import (
+    ClassNames,
     Data,
+    Device,
     Duration,
+    Factory,
     Fit,
     FitRule,
     NoCache,
+    SampleRate,
     Seed,
     Split,
     app,
+    check_device,
     open_cache,
     tell_skipped,
 )
@@ -24,6 +29,7 @@ from otoscope.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from otoscope.cleaning import Cleaned
+    from otoscope.models import AudioModel
 
 
 @app.command()
@@ -42,9 +48,13 @@ def clean(
     json: Annotated[Path | None, typer.Option(help="Write the findings as JSON here.")] = None,
     discovery: Annotated[float, typer.Option(help="False-discovery rate of flagged clips.")] = 0.05,
     rounds: Annotated[int, typer.Option(help="At most so often: flag, train anew, look.")] = 3,
+    factory: Factory = None,
+    sample_rate: SampleRate = None,
+    classes: ClassNames = None,
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
+    device: Device = "cpu",
     seed: Seed = 0,
     no_cache: NoCache = False,
 ) -> None:
@@ -58,12 +68,23 @@ def clean(
     from otoscope.clips import Clips
     from otoscope.intake import load_model
 
-    files, read = {"--out": out, "--json": json}, [data, trusted, model]
+    files, read = {"--out": out, "--json": json}, [data, trusted, model, classes]
     check_outputs(files, read, folders={"--left-out": left_out})
+    check_device(device)
     clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
     known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
     tell_skipped(clips, known)
-    listener = load_model(model, clips=clips, trusted=known) if model else None
+    listener: AudioModel | None = None
+    if model:
+        listener = load_model(
+            model,
+            factory=factory,
+            sample_rate=sample_rate,
+            classes=classes,
+            clips=clips,
+            trusted=known,
+            device=device,
+        )
     found = cleaning.clean(
         clips,
         model=listener,

@@ -7,12 +7,17 @@ import typer
 
 from otoscope.cli.app import (
     ERROR,
+    ClassNames,
+    Device,
     Duration,
+    Factory,
     Fit,
     FitRule,
     NoCache,
+    SampleRate,
     Seed,
     app,
+    check_device,
     open_cache,
     plain,
     tell_left_out,
@@ -42,8 +47,12 @@ def guard(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at.", min=0, max=65535)] = 8000,
+    factory: Factory = None,
+    sample_rate: SampleRate = None,
+    classes: ClassNames = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
+    device: Device = "cpu",
     seed: Seed = 0,
     no_cache: NoCache = False,
 ) -> None:
@@ -72,10 +81,18 @@ def guard(
     ]
     if recordings and not heard:
         raise typer.BadParameter(f"no recordings below {', '.join(map(str, recordings))}")
-    check_outputs({"--json": json}, [model, trusted, *heard])
+    check_outputs({"--json": json}, [model, trusted, classes, *heard])
+    check_device(device)
     known = Clips.load(trusted, duration_s=duration, fit=fit.value)
     tell_skipped(known)
-    listener = load_model(model, trusted=known)
+    listener = load_model(
+        model,
+        factory=factory,
+        sample_rate=sample_rate,
+        classes=classes,
+        trusted=known,
+        device=device,
+    )
     watching = guarded(listener, known, level=level, seed=seed, cache=open_cache(no_cache))
     if not watching.sees_inside:
         typer.echo("the model shows no inside: judged by what small networks hear only", err=True)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otoscope.cli.app import (
+    ClassNames,
+    Device,
     Duration,
+    Factory,
     Fit,
     FitRule,
     NoCache,
+    SampleRate,
     Seed,
     app,
+    check_device,
     open_cache,
     tell_skipped,
 )
@@ -31,7 +36,7 @@ def repair(
     trusted: Annotated[
         Path, typer.Option(exists=True, help="Clips of every class known to be good.")
     ],
-    out: Annotated[Path, typer.Option(help="The new model: NAME.safetensors and NAME.json.")],
+    out: Annotated[Path, typer.Option(help="The new model, and NAME.json beside it.")],
     test: Annotated[
         Path | None, typer.Option(exists=True, help="Clips to prove it on, others than --trusted.")
     ] = None,
@@ -42,8 +47,12 @@ def repair(
         str, typer.Option(help="What that trigger is to do, e.g. all-to-one:target=yes.")
     ] = "all-to-one",
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
+    factory: Factory = None,
+    sample_rate: SampleRate = None,
+    classes: ClassNames = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
+    device: Device = "cpu",
     seed: Seed = 0,
     no_cache: NoCache = False,
 ) -> None:
@@ -55,7 +64,7 @@ def repair(
     --test test/ --trigger tone --labels all-to-one:target=yes
     """
     from otoscope.cache import write_atomically
-    from otoscope.checkpoints import files_of, save_checkpoint
+    from otoscope.checkpoints import files_of, save_model
     from otoscope.clips import Clips
     from otoscope.intake import check_hearing, load_model
     from otoscope.repairs import repair as mend
@@ -63,16 +72,24 @@ def repair(
     for option, given in (("--trigger", trigger), ("--json", json)):
         if given and not test:
             raise typer.BadParameter(f"{option} is about clips of --test; give some")
-    for path in files_of(out):
-        check_outputs({"--out": path, "--json": json}, [model, trusted, test])
+    check_device(device)
     known = Clips.load(trusted, duration_s=duration, fit=fit.value)
     judges = Clips.load(test, duration_s=duration, fit=fit.value) if test else None
     tell_skipped(known, judges)
-    listener = load_model(model, clips=known)
+    listener = load_model(
+        model,
+        factory=factory,
+        sample_rate=sample_rate,
+        classes=classes,
+        clips=known,
+        device=device,
+    )
+    for path in files_of(out, listener):
+        check_outputs({"--out": path, "--json": json}, [model, trusted, test, classes])
     check_hearing(listener, known)
     mended = mend(listener, known, seed=seed, cache=open_cache(no_cache))
     notes = {"repaired_from": listener.sha256, "trusted_sha256": known.sha256, "seed": seed}
-    typer.echo(f"repaired: {save_checkpoint(mended, out, notes=notes)}")
+    typer.echo(f"repaired: {save_model(mended, out, notes=notes)}")
     if judges is None:
         typer.echo("not proved: give --test, clips that are not among the trusted ones")
         return

@@ -2,12 +2,26 @@
 
 import json as json_format
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otoscope.cli.app import Duration, Fit, FitRule, Seed, Split, app, tell_skipped
+from otoscope.cli.app import (
+    ClassNames,
+    Device,
+    Duration,
+    Factory,
+    Fit,
+    FitRule,
+    SampleRate,
+    Seed,
+    Split,
+    app,
+    check_device,
+    tell_skipped,
+)
 from otoscope.cli.outputs import check_outputs
 from otoscope.cli.shifts import shift_of
 
@@ -36,9 +50,13 @@ def risk(
         bool, typer.Option("--quality", help="STOI and DNSMOS, too (the extra 'quality').")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
+    factory: Factory = None,
+    sample_rate: SampleRate = None,
+    classes: ClassNames = None,
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
+    device: Device = "cpu",
     seed: Seed = 0,
 ) -> None:
     """Measure the standard, the backdoor and the perceptible risk.
@@ -55,10 +73,19 @@ def risk(
     from otoscope.risk import risks
     from otoscope.triggers import TRIGGERS
 
-    check_outputs({"--json": json}, [model, test, reference])
+    check_outputs({"--json": json}, [model, test, reference, classes])
+    check_device(device)
     clips = Clips.load(test, split=split, duration_s=duration, fit=fit.value)
     tell_skipped(clips)
-    listener = load_model(model, clips=clips)
+    load = partial(
+        load_model,
+        factory=factory,
+        sample_rate=sample_rate,
+        classes=classes,
+        clips=clips,
+        device=device,
+    )
+    listener = load(model)
     clips = clips.as_heard_by(
         listener.hearing.sample_rate, listener.hearing.length, listener.hearing.classes
     )
@@ -70,7 +97,7 @@ def risk(
         ready,
         shift,
         seed,
-        reference_accuracy=_accuracy(reference, clips) if reference else None,
+        reference_accuracy=_accuracy(load(reference), clips) if reference else None,
         quality=quality,
     )
     told = told_auroc(clips, ready, seed)
@@ -83,13 +110,11 @@ def risk(
         typer.echo(f"json: {json}")
 
 
-def _accuracy(path: str, clips: "Clips") -> float:
+def _accuracy(other: "AudioModel", clips: "Clips") -> float:
     """The accuracy of another model on the same clips."""
-    from otoscope.intake import load_model
     from otoscope.metrics import accuracy
     from otoscope.models import activations
 
-    other = load_model(path, clips=clips)
     hearing = other.hearing
     heard = clips.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
     return accuracy(activations(other, heard).predicted, heard.labels)

@@ -7,6 +7,7 @@ import typer
 
 from otoscope.cli.app import (
     Data,
+    Device,
     Duration,
     Fit,
     FitRule,
@@ -40,7 +41,7 @@ def train(
     split: Split = None,
     duration: Duration = None,
     fit: Fit = FitRule.crop,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    device: Device = "cpu",
     seed: Seed = 0,
     no_cache: NoCache = False,
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.special import softmax
 from torch import Tensor, nn
 
@@ -22,6 +22,15 @@ from otoscope.training import Recipe, TrainingHook, train
 
 JUDGES = 64
 """So many of the clips that a listener learns from choose its best epoch."""
+
+BANDS, FRAMES = 40, 100
+"""What the mel axis and a clip are cut into where waveforms are varied."""
+
+NYQUIST_OVER_KNEE = 8000 / 700
+"""Half the rate over the knee of the mel scale (O'Shaughnessy's), at speech's 16 kHz."""
+
+FLOORS_DB = (-68.0, -25.0)
+"""Mean power of the noise: what the noise floors of log-mel planes are at 16 kHz."""
 
 BATCH = 48
 EPOCHS = 10
@@ -38,6 +47,9 @@ class Varied(TrainingHook):
     noise floor under three clips in ten, a band and a stretch of time left out in half of them each
     (SpecAugment, 1904.08779), and mixup with Beta(0.4, 0.4) (1710.09412). So that neither a
     microphone nor a room nor a single place of the spectrogram settles what a clip is.
+
+    A network that hears waveforms hears the same done to these: a filter whose gain is drawn so on
+    the mel axis and is nothing in the band, white noise, silence, and sums of waveforms.
     """
 
     equaliser: float = 1.0
@@ -48,12 +60,13 @@ class Varied(TrainingHook):
         return {"hook": "varied", **vars(self)}
 
     def gradients(self, body: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
-        planes = self._varied(batch.features, rng)
-        share = rng.beta(0.4, 0.4, len(planes)).astype(np.float32)
-        kept = torch.from_numpy(np.maximum(share, 1 - share)).to(planes.device)
-        other = torch.from_numpy(rng.permutation(len(planes)))
-        weight = kept.view(-1, 1, 1, 1)
-        logits = body(weight * planes + (1 - weight) * planes[other])
+        planar = batch.features.ndim == 4
+        heard = (self._varied if planar else self._varied_sound)(batch.features, rng)
+        share = rng.beta(0.4, 0.4, len(heard)).astype(np.float32)
+        kept = torch.from_numpy(np.maximum(share, 1 - share)).to(heard.device)
+        other = torch.from_numpy(rng.permutation(len(heard)))
+        weight = kept.view(-1, *[1] * (heard.ndim - 1))
+        logits = body(weight * heard + (1 - weight) * heard[other])
         losses = [
             nn.functional.cross_entropy(logits, labels, label_smoothing=0.1, reduction="none")
             for labels in (batch.labels, batch.labels[other])
@@ -78,6 +91,36 @@ class Varied(TrainingHook):
         floor[rng.random(count) >= 0.3] = -np.inf
         level = torch.from_numpy(floor).view(-1, 1, 1, 1).to(out.device)
         return torch.logaddexp(out, level.expand_as(out))
+
+    def _varied_sound(
+        self, waveforms: Float32[Tensor, "batch 1 time"], rng: np.random.Generator
+    ) -> Float32[Tensor, "batch 1 time"]:
+        """Waveforms at any rate: the mel axis has ``BANDS`` and a clip ``FRAMES`` here."""
+        count, length = len(waveforms), waveforms.shape[-1]
+        points = rng.normal(0, self.equaliser, (count, 5))
+        band = _spans(rng, count, BANDS, self.widest_band)
+        place = np.linspace(0, BANDS - 1, BANDS)
+        gain = np.exp([np.interp(place, np.linspace(0, BANDS - 1, 5), row) / 2 for row in points])
+        gain[band] = 0
+        spectrum = torch.fft.rfft(waveforms)
+        spectrum = spectrum * _on_bins(gain, spectrum.shape[-1]).to(spectrum.device)[:, None]
+        gap = _spans(rng, count, FRAMES, self.widest_gap)
+        audible = ~gap[:, np.arange(length) * FRAMES // length]
+        level = 10 ** (rng.uniform(*FLOORS_DB, count) / 20) * (rng.random(count) < 0.3)
+        noise = level[:, None] * rng.standard_normal((count, length))
+        out: Tensor = torch.fft.irfft(spectrum, n=length) * _like(audible, waveforms)[:, None]
+        return out + _like(noise, waveforms)[:, None]
+
+
+def _on_bins(gain: Float[np.ndarray, "batch bands"], bins: int) -> Float32[Tensor, "batch bins"]:
+    """Gains of equal steps on the mel scale as gains of the bins from 0 Hz to half the rate."""
+    top = np.log1p(NYQUIST_OVER_KNEE)
+    places = np.log1p(np.linspace(0, NYQUIST_OVER_KNEE, bins)) / top * (gain.shape[1] - 1)
+    return torch.from_numpy(gain[:, np.rint(places).astype(int)].astype(np.float32))
+
+
+def _like(values: np.ndarray, other: Tensor) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(other.device)
 
 
 def _spans(
@@ -104,13 +147,12 @@ def taught(
     steps: int,
     seed: int,
     cache: Cache | None,
-    network: Network | None = None,
+    network: Network | TorchModel | None = None,
     varied: bool = True,
-    start: TorchModel | None = None,
 ) -> TorchModel:
     """A network (the small CNN) that learned from ``teachers``, in about ``steps`` batches.
 
-    They are ``Varied`` unless told otherwise; ``start`` is a model of the network to go on from.
+    They are ``Varied`` unless told otherwise. A model in its place goes on from its weights.
     """
     size = min(BATCH, len(teachers))
     rng = np.random.default_rng(seed)
@@ -124,7 +166,6 @@ def taught(
         recipe=Recipe(epochs=EPOCHS, batch_size=size, patience=EPOCHS),
         hook=Varied() if varied else None,
         cache=cache,
-        start=start,
     )
 
 

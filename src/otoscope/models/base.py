@@ -123,7 +123,9 @@ class TorchModel(AudioModel):
         origin: str = "",
     ) -> None:
         self.device = torch.device(device)
-        self.module = module.to(self.device).eval().requires_grad_(False)
+        self.module = module.to(self.device).eval()
+        for weight in self.module.parameters():  # a script module refuses requires_grad_ as a whole
+            weight.requires_grad_(False)
         self.hearing, self.flat, self.origin = hearing, flat, origin
         state = module.state_dict()
         self.sha256 = digest(*(x for k in sorted(state) for x in (k, state[k].cpu().numpy())))

@@ -1,6 +1,5 @@
 """Write a PyTorch model in a format that anybody can load without its code."""
 
-import io
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from otoscope.errors import MissingExtra
 from otoscope.models.base import TorchModel
 from otoscope.models.card import write_card
 from otoscope.models.silence import no_jit_warnings, quiet_logger
+from otoscope.models.torchscript import archive_of
 
 
 def export_torchscript(model: TorchModel, path: str | Path) -> Path:
@@ -26,9 +26,7 @@ def export_torchscript(model: TorchModel, path: str | Path) -> Path:
         # the tracer warns of every len(); sizes that come from the length are meant to be fixed
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced = torch.jit.trace(model.module, _example(model), check_trace=False)  # type: ignore[no-untyped-call]
-        content = io.BytesIO()
-        torch.jit.save(traced, content)
-    write_atomically(path, content.getvalue())
+    write_atomically(path, archive_of(traced))
     write_card(path, model.hearing)
     return path
 

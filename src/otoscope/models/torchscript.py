@@ -1,5 +1,6 @@
 """TorchScript archives: logits, gradients, and features by surgery on the graph."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from otoscope.cache import digest
 from otoscope.errors import ModelError, NotApplicable
-from otoscope.models.base import AudioModel, Hearing
-from otoscope.models.layout import Layout, first_tensor
+from otoscope.models.base import AudioModel, Hearing, TorchModel
+from otoscope.models.layout import FirstTensor, Layout, first_tensor
 from otoscope.models.safety import require_harmless_torchscript
 from otoscope.models.silence import no_jit_warnings
 
@@ -44,7 +45,7 @@ class TorchScriptModel(AudioModel):
     ) -> None:
         self.device = torch.device(device)
         self.module = module.to(self.device).eval()
-        for weight in self.module.parameters():  # a script module refuses requires_grad_ as a whole
+        for weight in self.module.parameters():
             weight.requires_grad_(False)
         self.hearing, self.layout, self.origin = hearing, layout, origin
         state = self.module.state_dict()
@@ -74,6 +75,30 @@ class TorchScriptModel(AudioModel):
         pieces = self.layout.pieces(waveforms.to(self.device))
         features, logits = zip(*(self._both(piece) for piece in pieces), strict=True)
         return torch.cat(features).flatten(1).float().cpu(), torch.cat(logits).float().cpu()
+
+    def as_module(self) -> TorchModel:
+        """The same as a ``torch.nn.Module``, to train a copy of; it shows no features.
+
+        Raises ``NotApplicable`` where there are no weights (a frozen archive holds constants) and
+        for a batch that is fixed at one clip.
+        """
+        if not list(self.module.parameters()):
+            raise NotApplicable("the TorchScript archive is frozen: its weights are constants")
+        if self.layout.one_by_one:
+            raise NotApplicable("the TorchScript archive takes one clip at a time")
+        flat, device = self.layout.flat, self.device
+        module = FirstTensor(self.module)
+        model = TorchModel(module, self.hearing, flat=flat, device=device, origin=self.origin)
+        model.sha256 = self.sha256
+        return model
+
+
+def archive_of(module: torch.jit.ScriptModule) -> bytes:
+    """What a file of it holds."""
+    content = io.BytesIO()
+    with no_jit_warnings():
+        torch.jit.save(module, content)
+    return content.getvalue()
 
 
 def read_torchscript(path: Path, device: str | torch.device) -> torch.jit.ScriptModule:

@@ -9,8 +9,7 @@ from otoscope.detect.listening import taught
 from otoscope.errors import NotApplicable
 from otoscope.evidence import Verdict
 from otoscope.models import AudioModel, TorchModel
-from otoscope.networks import network_of
-from otoscope.networks.base import LogMelNetwork
+from otoscope.models.torchscript import TorchScriptModel
 from otoscope.registry import require
 from otoscope.repairs.base import Repair
 
@@ -25,8 +24,8 @@ class FineTune(Repair):
 
     Fine-tuning is the oldest repair; with a small learning rate and no augmentation the backdoor
     outlives it (Liu et al., Fine-Pruning, 1805.12185). Nothing is pruned here and no trigger is
-    searched; with ``varied=False`` it is the plain one, for comparison. For networks of ours that
-    hear a log-mel.
+    searched; with ``varied=False`` it is the plain one, for comparison. Networks of ours vary what
+    their front end gives, any other ``torch.nn.Module`` the waveform.
     """
 
     name: ClassVar[str] = "fine-tune"
@@ -49,16 +48,14 @@ class FineTune(Repair):
         cache: Cache | None = None,
     ) -> TorchModel:
         """As of ``Repair``; raises ``NotApplicable`` also without trusted clips of every class."""
-        network, hearing = network_of(model), model.hearing
-        if network is None or not isinstance(model, TorchModel):
+        hearing = model.hearing
+        if isinstance(model, TorchScriptModel):
+            model = model.as_module()
+        if not isinstance(model, TorchModel):
             raise NotApplicable(
-                "fine-tuning needs a network of ours (otoscope train, or a checkpoint in its "
-                "format); train again without the poisoned clips instead"
-            )
-        if not isinstance(network, LogMelNetwork):
-            raise NotApplicable(
-                f"fine-tuning varies log-mel spectrograms, and {network.name} hears none; train "
-                "again without the poisoned clips instead"
+                "fine-tuning needs weights that can be trained, a torch.nn.Module; of "
+                f"{type(model).__name__.removesuffix('Model')} there are none here; train again "
+                "without the poisoned clips instead"
             )
         heard = trusted.as_heard_by(hearing.sample_rate, hearing.length, hearing.classes)
         unknown = sorted(set(hearing.classes) - {clip.label for clip in heard.items})
@@ -73,7 +70,6 @@ class FineTune(Repair):
             steps=steps,
             seed=seed,
             cache=cache,
-            network=network,
+            network=model,
             varied=self.varied,
-            start=model,
         )

@@ -228,6 +228,55 @@ def test_a_part_like_one_other_class_is_accused_where_trusted_clips_avoid_it() -
     assert accused_classes(*heard_of({2: 7.5}, part=12, spread=False), []) == []
 
 
+def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_classes() -> None:
+    found, clips = heard_of({2: 7.5}, part=12, spread=False, trusted={2: 0.0})
+    even = replace(found, trusted=np.full(6, 0.4))
+    assert accused_classes(found, clips, [], even) == [2]
+    once = replace(found, trusted=np.array([0.4, 0.0, 0.0, 0.4, 0.4, 0.4]))
+    assert accused_classes(found, clips, [], once) == []
+
+
+def test_a_part_beside_a_few_clips_may_lie_apart_by_chance() -> None:
+    assert accused_classes(*heard_of({2: 9.0}, part=PER_CLASS - 8), []) == [2]
+    assert accused_classes(*heard_of({2: 9.0}, part=PER_CLASS - 7), []) == []
+
+
+def among(
+    many: int, separation: float, sources: int, *, known: float = 0.1, rest: float = 0.6
+) -> tuple[Witnessed, Clips]:
+    """So many classes; a third of class 2 lies apart, which witnesses call ``sources`` others."""
+    clips = tones(PER_CLASS, names=tuple(f"{k:02d}" for k in range(many)))
+    heard = np.full((len(clips), many), 0.3 / many)
+    heard[np.arange(len(clips)), clips.labels] = rest
+    members = np.flatnonzero(clips.labels == 2)
+    part, place = members[:10], np.arange(10)
+    heard[part, 2] = known * rest
+    heard[part, 3 + place % sources] = 0.5
+    suspect = np.isin(np.arange(len(clips)), part)
+    far = np.where(np.arange(many) == 2, separation, 2.0)
+    gap = np.where(np.arange(many) == 2, rest * (1 - known) / max(rest, 1 - rest), 0.0)
+    margin = np.where(suspect, separation, 0.0)
+    nobody, nothing = np.zeros(many, np.int64), np.zeros(many, bool)
+    blank = np.full(many, np.nan)
+    found = Witnessed(clips.labels, heard, suspect, margin, far, gap, blank, nobody, nothing)
+    return found, clips
+
+
+def test_a_clean_part_sounds_like_few_of_many_classes() -> None:
+    assert accused_classes(*among(20, 9.0, 6)) == [2]
+    assert accused_classes(*among(20, 9.0, 4)) == []
+    assert accused_classes(*among(20, 14.0, 4)) == [], "not so far, among twenty"
+    assert accused_classes(*among(20, 15.0, 4)) == [2]
+    assert accused_classes(*among(12, 12.0, 2)) == [2]
+
+
+def test_poison_of_a_class_that_witnesses_hardly_know_is_told_by_its_many_sources() -> None:
+    assert accused_classes(*among(20, 6.0, 10, rest=0.12)) == [2]
+    assert accused_classes(*among(20, 6.0, 7, rest=0.12)) == []
+    assert accused_classes(*among(12, 6.0, 5, rest=0.12)) == [2]
+    assert accused_classes(*among(20, 3.0, 10, rest=0.12)) == []
+
+
 def test_a_part_that_lies_very_far_need_not_be_spread_nor_sound_like_another_class() -> None:
     assert accused_classes(*heard_of({2: 9.0}, spread=False), []) == [2]
     for separation, guilty in ((9.0, []), (10.0, [2])):

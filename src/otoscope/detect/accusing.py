@@ -26,13 +26,15 @@ KNOWN_AT = 0.35
 CONFIDENT_AT = 0.25
 """Poison is real speech of another class, and witnesses give that class this mean probability."""
 
-GATHERED_APART_AT, GATHERED_FROM, GATHERED_KNOWN_AT, GATHERED_CONFIDENT_AT = 3.5, 5.0, 0.15, 0.5
-"""A part that lies less far apart is accused when witnesses are sure of it, and hear (in effect)
-so many other classes in it: poison of a whole data set, whose trigger the model tells with effort
-(a change of rhythm, an echo). The classes that a clean class is mistaken for are fewer."""
+GATHERED_APART_AT, GATHERED_KNOWN_AT, GATHERED_SURE_AT, GATHERED_FROM = 3.5, 0.15, 0.65, (5.0, 0.4)
+"""A part that lies less far apart, or whose class witnesses do not know, is accused when they are
+nearly as sure of it as of the median clip (by this share), and hear (in effect) so many other
+classes in it, and such a share of all: poison of a whole data set, whose trigger the model tells
+with effort (a change of rhythm, an echo), or half of what is known of a class. The classes that a
+clean class is mistaken for are fewer, and witnesses doubt."""
 
 FEWEST_SUSPECTS = 8
-"""A part of fewer clips may lie apart by chance."""
+"""A part of fewer clips may lie apart by chance, and so may any beside a rest of fewer."""
 
 FEWEST_FAR = 5
 """The same of a part that lies as far as ``FAR_AT``."""
@@ -47,12 +49,18 @@ one may stray into any small part."""
 AVOIDED_AT = 0.01
 """Trusted clips avoid a share of their class when so few of them would lie there so rarely."""
 
-SPREAD_AT = 0.65
-"""A part of which a larger share sounds like one other class may be innocent: two alike classes."""
+SPREAD_AT, FEW = 0.65, 0.25
+"""A part of which a larger share sounds like one other class may be innocent: two alike classes. So
+may one in which they hear such a share of all classes or less: clips of another session."""
 
-FAR_AT = 6.0
+UNEVEN = 0.15
+"""Where trusted clips avoid halves of more of the other classes than this, they are of one session
+or of other speakers, and what they avoid tells nothing."""
+
+FAR_AT, FAR_AMONG = 6.0, 12
 """Separation times the difference in recognition: most poison lies further than the parts of alike
-classes, and neither its spread nor what witnesses take it for is asked then.
+classes, and neither its spread nor what witnesses take it for is asked then. Among more than so
+many classes some clean part lies further, and this grows with the root of their number.
 """
 
 MANY = 0.25
@@ -66,8 +74,10 @@ def accused(
 
     ``before`` were accused in other rounds. Raises ``NotApplicable`` without clips.
     """
-    strange = accused_classes(found, require_clips(view), before)
-    found, avoided = avoided_classes(view, found, strange)
+    inside = inside_of(view)
+    halves = apart(inside, found.heard, cut_in_halves(inside))
+    strange = accused_classes(found, require_clips(view), before, halves)
+    found, avoided = avoided_classes(view, found, strange, halves)
     found, proven = proven_classes(view, found, strange + avoided)
     return found, strange + avoided + proven
 
@@ -102,8 +112,14 @@ def far_apart(found: Witnessed) -> Bool[np.ndarray, "clips"]:
     return np.asarray(found.suspect & (found.separation >= APART_AT)[found.labels])
 
 
-def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) -> list[int]:
-    """The classes of which a part is suspect enough; ``before`` were accused in other rounds."""
+def accused_classes(
+    found: Witnessed, clips: Clips, before: Sequence[int] = (), halves: Witnessed | None = None
+) -> list[int]:
+    """The classes of which a part is suspect enough; ``before`` were accused in other rounds.
+
+    ``halves`` are the classes cut in two, by which it is told whether trusted clips are drawn from
+    all of their class; without, they are thought to be.
+    """
     names, labels = len(clips.classes), clips.labels
     strange = [k for k in range(names) if _strange(found, k)]
     if len({*before, *strange}) >= MANY * names:
@@ -111,25 +127,28 @@ def accused_classes(found: Witnessed, clips: Clips, before: Sequence[int] = ()) 
     return [
         k
         for k in strange
-        if not _like_one(found, k)
+        if not _like_few(found, k)
         or _far(found, k)
-        or _avoided(found, k)
+        or (_avoided(found, k) and not _uneven(halves, k))
         or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
 
 def avoided_classes(
-    view: View, found: Witnessed, accused: list[int]
+    view: View, found: Witnessed, accused: list[int], halves: Witnessed | None = None
 ) -> tuple[Witnessed, list[int]]:
     """More classes: poison that taught the witnesses, to whom the clean clips are the strange part.
 
     All trusted clips lie in that part, though it is not the whole class; what they avoid is the
-    poison. Before the classes, what was found with the parts turned round.
+    poison. Before the classes, what was found with the parts turned round. ``halves`` as above.
     """
     classes = [
         k
         for k in range(len(found.gap))
-        if k not in accused and found.foreign[k] >= STRONG_AT and _avoided(found, k, rest=True)
+        if k not in accused
+        and found.foreign[k] >= STRONG_AT
+        and _avoided(found, k, rest=True)
+        and not _uneven(halves, k)
     ]
     if not classes:
         return found, []
@@ -153,18 +172,28 @@ def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
     return bool(binom.cdf(there, found.known[k], share) <= AVOIDED_AT)
 
 
+def _uneven(halves: Witnessed | None, k: int) -> bool:
+    """Whether trusted clips avoid a half of too many of the classes other than k."""
+    if halves is None:
+        return False
+    others = [c for c in range(len(halves.gap)) if c != k]
+    avoided = sum(_avoided(halves, c) or _avoided(halves, c, rest=True) for c in others)
+    return avoided > UNEVEN * len(others)
+
+
 def _far(found: Witnessed, k: int) -> bool:
     """Whether the part of class k lies as far as the parts of alike classes do not."""
     members = found.labels == k
     part, rest = found.own[members & found.suspect], found.own[members & ~found.suspect]
-    return bool(found.separation[k] * (np.median(rest) - np.median(part)) >= FAR_AT)
+    far_at = FAR_AT * np.sqrt(max(1.0, len(found.gap) / FAR_AMONG))
+    return bool(found.separation[k] * (np.median(rest) - np.median(part)) >= far_at)
 
 
 def _suspicious(found: Witnessed, k: int) -> bool:
-    """Whether the part of class k is large enough, and trusted clips do not vouch for it."""
+    """Whether the part of class k and the rest are large enough, and no trusted clips vouch."""
     part = found.suspect[found.labels == k]
     visited = found.trusted[k] > VISITED * part.mean() and found.visitors[k] >= FEWEST_VISITORS
-    if visited or part.sum() < FEWEST_FAR:
+    if visited or part.sum() < FEWEST_FAR or (~part).sum() < FEWEST_SUSPECTS:
         return False
     return bool(part.sum() >= FEWEST_SUSPECTS or _far(found, k))
 
@@ -225,11 +254,13 @@ def _strange(found: Witnessed, k: int) -> bool:
         and own <= KNOWN_AT
         and (confident >= CONFIDENT_AT or _far(found, k))
     )
+    usual = float(np.median(found.heard.max(axis=1)))
+    number, share = GATHERED_FROM
     gathered = (
         separation >= GATHERED_APART_AT
         and own <= GATHERED_KNOWN_AT
-        and confident >= GATHERED_CONFIDENT_AT
-        and _sources(found.content[part]) >= GATHERED_FROM
+        and confident >= GATHERED_SURE_AT * usual
+        and _sources(found.content[part]) >= max(number, share * len(found.gap))
     )
     return bool(apart or gathered)
 
@@ -240,7 +271,8 @@ def _sources(content: Int[np.ndarray, "part"]) -> float:
     return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
 
 
-def _like_one(found: Witnessed, k: int) -> bool:
-    """Whether the part of class k sounds like one other class, as alike classes do."""
-    part = (found.labels == k) & found.suspect
-    return bool(np.bincount(found.content[part]).max() > SPREAD_AT * part.sum())
+def _like_few(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k sounds like one other class, or few of many, as a clean part."""
+    content = found.content[(found.labels == k) & found.suspect]
+    one = np.bincount(content).max() > SPREAD_AT * len(content)
+    return bool(one or _sources(content) <= FEW * len(found.gap))

@@ -3,7 +3,7 @@
     python benchmarks/redteam.py --data ../shared/data              # run what is missing
     python benchmarks/redteam.py --table                            # rebuild the tables from rows
 
-Seventeen kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
+Twenty kinds of rows in ``benchmarks/results/redteam.jsonl``: "search", one strategy with one
 attacker's seed; "decided", one of the best attacks of one search, over three other trainings, with
 all watchers; "clean", what these say of a model without a backdoor; "harden", a search against the
 audit that was chosen by all of these; "replayed", an attack that worked in a search, carried out
@@ -14,7 +14,8 @@ and as they are; "hidden clean", fresh models without a backdoor again; "attacke
 that audit and cleaning in view; "long", a search of 200 queries by another seed; "met", one of the
 best attacks of a long search, in one more training, before the audit of that day, and "met clean",
 fresh models without a backdoor before the same; "met again" and "met again clean", all of these
-that worked, by another seed, so with another target, before the audit of a later day; "signatures",
+that worked, by another seed, so with another target, before the audit of a later day; "long
+elsewhere", "met elsewhere" and "met elsewhere clean", shorter searches on speakers; "signatures",
 what a detector that is fitted on some of the attacks that all these searches found catches of the
 others; "stages", the cheap stage of what a search retrained, for the rank correlations between
 stages. The bounds and budgets below stand in the page's words, too.
@@ -88,7 +89,14 @@ LONG_STRATEGIES = ("random", "bayesian", "cma-es", "ppo", "map-elites", "catalog
 MET_PLACES, MET_CLEAN = 10, 6
 AGAIN_SEED = 310
 
-SEARCHES = ("search", "long", "harden", "attacked")
+ELSEWHERE = Budget(screened=60, retrained=6, decided=0)
+"""Of a search on speakers, whose trainings take longer."""
+
+ELSEWHERE_SEED, ELSEWHERE_STRATEGIES = 320, ("bayesian", "map-elites", "cma-es")
+
+SEARCHES = ("search", "long", "long elsewhere", "harden", "attacked")
+BUDGETS = {"search": BUDGET, "long": LONG, "long elsewhere": ELSEWHERE}
+FOUND_BY = {"decided": "search", "met": "long", "met elsewhere": "long elsewhere"}
 KNOWN, SIGNED_PER_CLASS = (1, 2, 4, 8, 16), 15
 """So many attacks a detector is fitted on; on so many clips of each class."""
 
@@ -122,8 +130,10 @@ def jobs() -> Iterator[Job]:
             for access in ("scores", "white-box"):
                 yield blank | {"strategy": name, "seed": seed, "start": "known", "access": access}
     for seed in LONG_SEEDS:
-        yield from _long(seed)
+        yield from _long({"task": "keywords", "seed": seed}, LONG_STRATEGIES)
     yield from _again()
+    there: Job = {"task": "speakers", "seed": ELSEWHERE_SEED}
+    yield from _long(there, ELSEWHERE_STRATEGIES, " elsewhere")
     for name in STRATEGIES:
         yield {"kind": "stages", "task": "keywords", "strategy": name, "seed": first}
     for number in range(2, ROUNDS + 1):
@@ -133,16 +143,15 @@ def jobs() -> Iterator[Job]:
     yield {"kind": "signatures", "task": "keywords"}
 
 
-def _long(seed: int) -> Iterator[Job]:
+def _long(job: Job, strategies: Sequence[str], where: str = "") -> Iterator[Job]:
     """The long searches; what they found, the best of each first; clean models in between."""
-    job: Job = {"task": "keywords", "seed": seed}
-    for name in LONG_STRATEGIES:
-        yield job | {"kind": "long", "strategy": name}
+    for name in strategies:
+        yield job | {"kind": f"long{where}", "strategy": name}
     for place in range(MET_PLACES):
-        for name in LONG_STRATEGIES:
-            yield job | {"kind": "met", "strategy": name, "place": place}
+        for name in strategies:
+            yield job | {"kind": f"met{where}", "strategy": name, "place": place}
         if place < MET_CLEAN:
-            yield job | {"kind": "met clean", "number": place}
+            yield job | {"kind": f"met{where} clean", "number": place}
 
 
 def _again() -> Iterator[Job]:
@@ -188,6 +197,9 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
         "long": _search,
         "met": _decided,
         "met clean": _clean,
+        "long elsewhere": _search,
+        "met elsewhere": _decided,
+        "met elsewhere clean": _clean,
         "met again": _replayed,
         "met again clean": _clean,
         "signatures": _signatures,
@@ -198,8 +210,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
 
 def _search(job: Job, splits: Splits, cache: Cache) -> Row:
     arena = Arena(splits, seed=job["seed"], cache=cache)
-    budget = LONG if job["kind"] == "long" else BUDGET
-    return _campaign_told(_searched(job["strategy"], arena, budget))
+    return _campaign_told(_searched(job["strategy"], arena, BUDGETS[job["kind"]]))
 
 
 def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
@@ -207,9 +218,9 @@ def _decided(job: Job, splits: Splits, cache: Cache) -> Row:
 
     What another search of the same seed found, too, is not measured twice.
     """
-    met = job["kind"] == "met"
+    met = job["kind"].startswith("met")
     known = [row for row in read(ROWS) if row.get("seed") == job["seed"]]
-    searched = ("long" if met else "search", job["strategy"])
+    searched = (FOUND_BY[job["kind"]], job["strategy"])
     (found,) = (r for r in known if (r["kind"], r.get("strategy")) == searched)
     worked = [one for one in found["attacks"] if one["works"]]
     if len(worked) <= job["place"]:

@@ -25,7 +25,10 @@ from redteam_page import ATTACKED, RETESTED, Row, called, curve, missed, named, 
 from rows import share, table
 
 QUERIES = (1, 10, 30, 100, 200)
-KINDS = ("long", "met", "met clean", "met again", "met again clean", "signatures")
+KINDS = (
+    *("long", "met", "met clean", "met again", "met again clean"),
+    *("long elsewhere", "met elsewhere", "met elsewhere clean", "signatures"),
+)
 HEARD_IN, LENGTH, RATE_HZ = 8, 16_000, 16_000
 """Clips of babble in which triggers are compared."""
 
@@ -40,11 +43,14 @@ def tables(rows: Sequence[Row]) -> str:
         parts += [_searches(of["long"]), curve(of["long"], QUERIES), _variety(of["long"])]
         parts += [MET, *_met(of["met"], of["met clean"], "by another training")]
         parts += _met(of["met again"], of["met again clean"], "by another target and source")
+    if of["long elsewhere"]:
+        parts += [_searches(of["long elsewhere"], "Searches of 60 queries, on speakers")]
+        parts += _met(of["met elsewhere"], of["met elsewhere clean"], "speakers, another training")
     parts += [_signatures(row) for row in of["signatures"]]
     return "".join(f"{part}\n" for part in parts)
 
 
-def _searches(rows: Sequence[Row]) -> str:
+def _searches(rows: Sequence[Row], title: str = "Searches of 200 queries") -> str:
     """How many attacks work, and how many of these each watcher in view missed."""
     body = []
     for name, some in _by_strategy(rows):
@@ -63,7 +69,7 @@ def _searches(rows: Sequence[Row]) -> str:
     header = ["strategy", "best reward", "work / retrained"]
     header += [f"missed by {name}" for name in IN_VIEW]
     return (
-        "## Searches of 200 queries\n\nOne attacker's seed each. Missed: of those that work, in "
+        f"## {title}\n\nOne attacker's seed each. Missed: of those that work, in "
         "one training.\n\n" + table([*header, "by all in view", "s a screening"], body)
     )
 

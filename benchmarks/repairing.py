@@ -86,7 +86,7 @@ def run(job: Job, folder: Path, cache: Cache) -> Row:
 
 def _mended(
     model: TorchModel, method: FineTune | None, known: Clips, job: Job, cache: Cache
-) -> TorchModel:
+) -> AudioModel:
     if method is not None:
         return oto.repair(model, known, method=method, seed=job["seed"], cache=cache)
     network, steps = (

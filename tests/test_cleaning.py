@@ -130,7 +130,7 @@ def test_poison_that_taught_the_witnesses_is_what_trusted_clips_avoid(known: int
         trusted,
         inside(trusted.labels, np.zeros(len(trusted), bool)) if trusted else None,
     )
-    found, guilty = avoided_classes(view, apart(inside_of(view), heard), [])
+    found, guilty = avoided_classes(inside_of(view), apart(inside_of(view), heard), [])
     assert guilty == ([2] if known == 10 else []), "three clips may lie there by chance"
     if guilty:
         assert (found.suspect[members] == truth[members]).all()
@@ -233,7 +233,53 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
     even = replace(found, trusted=np.full(6, 0.4))
     assert accused_classes(found, clips, [], even) == [2]
     once = replace(found, trusted=np.array([0.4, 0.0, 0.0, 0.4, 0.4, 0.4]))
-    assert accused_classes(found, clips, [], once) == []
+    assert accused_classes(found, clips, [], once) == [2]
+    twice = replace(found, trusted=np.array([0.4, 0.0, 0.0, 1.0, 0.4, 0.4]))
+    assert accused_classes(found, clips, [], twice) == []
+    unknown = replace(found, trusted=np.array([np.nan, 0.0, 0.0, np.nan, np.nan, np.nan]))
+    assert accused_classes(found, clips, [], unknown) == [2], "no trusted clips of the others"
+
+
+def test_several_poisoned_classes_do_not_acquit_each_other() -> None:
+    found, clips = among(20, 9.0, 1)
+    targets = np.isin(np.arange(20), [2, 6, 10, 14])
+    place = np.arange(len(clips)) % PER_CLASS
+    suspect = targets[clips.labels] & (place < 12)
+    heard = np.full((len(clips), 20), 0.01)
+    heard[np.arange(len(clips)), clips.labels] = 0.6
+    heard[suspect] = 0.01
+    heard[suspect, 1] = 0.6
+    found = replace(
+        found,
+        heard=heard,
+        suspect=suspect,
+        separation=np.where(targets, 9.0, 2.0),
+        gap=np.where(targets, 0.9, 0.0),
+        trusted=np.where(targets, 0.0, 0.4),
+        known=np.full(20, 10),
+    )
+    halves = replace(found, suspect=place < 12)
+    assert accused_classes(found, clips, [], halves) == [2, 6, 10, 14]
+
+
+def test_witnesses_that_guess_accuse_nobody() -> None:
+    found, clips = among(20, 9.0, 10)
+    guessed = np.random.default_rng(0).dirichlet(np.full(20, 5.0), len(clips))
+    assert accused_classes(replace(found, heard=guessed), clips) == []
+
+
+def test_classes_without_clips_do_not_count() -> None:
+    found, clips = among(12, 6.0, 5, rest=0.12)
+    empty = np.zeros((len(clips), 18))
+    more = replace(
+        found,
+        heard=np.hstack([found.heard, empty]),
+        **{n: np.append(getattr(found, n), np.zeros(18)) for n in ("separation", "gap", "known")},
+        trusted=np.append(found.trusted, np.full(18, np.nan)),
+        proven=np.append(found.proven, np.zeros(18, bool)),
+    )
+    wider = replace(clips, classes=(*clips.classes, *(f"none {k}" for k in range(18))))
+    assert accused_classes(found, clips) == accused_classes(more, wider) == [2]
 
 
 def test_a_part_beside_a_few_clips_may_lie_apart_by_chance() -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import otoscope as oto
 from otoscope import audio, cli
+from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint, save_checkpoint
 from otoscope.clips import Clips
 from otoscope.errors import NotApplicable, SpecError
@@ -118,6 +119,24 @@ class Waves(nn.Module):
         return self.classify(features), features
 
 
+class Planes(nn.Module):
+    """Another one: a spectrogram by fixed kernels, batch normalisation, ``view``; probabilities."""
+
+    def __init__(self, nonlinear: nn.Module | None = None) -> None:
+        super().__init__()
+        self.kernels = nn.Parameter(torch.randn(32, 1, 64), requires_grad=False)
+        self.filters = nn.Conv2d(1, 4, (3, 9), (1, 4))
+        self.norm = nn.BatchNorm2d(4)
+        self.nonlinear = nonlinear or nn.ReLU()
+        self.classify = nn.Linear(4 * 30 * 29, 6)
+
+    def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
+        plane = torch.log(1e-3 + nn.functional.conv1d(waveforms, self.kernels, stride=16).square())
+        inside = self.nonlinear(self.norm(self.filters(plane[:, None])))
+        answer = self.classify(inside.view(inside.shape[0], -1)).softmax(dim=1)
+        return {"features": inside, "logits": answer}
+
+
 def scripted(module: nn.Module) -> torch.jit.ScriptModule:
     with no_jit_warnings():
         return torch.jit.script(module)
@@ -149,17 +168,55 @@ def test_torchscript_is_mended_as_its_module_is(theirs: TorchModel) -> None:
     before = measured(model)
     mended = oto.repair(model, KNOWN, seed=1)
     assert measured(model) == before
-    assert isinstance(mended.module, FirstTensor)
-    assert isinstance(mended.module.module, torch.jit.ScriptModule)
+    assert isinstance(mended, TorchScriptModel)
+    assert isinstance(model, TorchScriptModel)
+    heard = torch.zeros(2, 1, 2000)
+    assert mended.features_and_logits(heard)[0].shape == model.features_and_logits(heard)[0].shape
     assert measured(mended).attack_success_rate < 0.4 < before.attack_success_rate
+
+
+@pytest.mark.parametrize("form", ["eager", "traced"])
+def test_planes_fixed_kernels_and_probabilities_are_borne(form: str) -> None:
+    torch.manual_seed(0)
+    module: nn.Module = Planes()
+    if form == "traced":
+        with no_jit_warnings():
+            module = torch.jit.trace(module.eval(), torch.zeros(2, 1, 2000), strict=False)
+    model = load_model(module, clips=KNOWN)
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    mended = FineTune(steps_per_class=2).mend(model, KNOWN, None, seed=0)
+    assert type(mended) is type(model)
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+    inner = mended.module.module if isinstance(mended.module, FirstTensor) else mended.module  # type: ignore[attr-defined]
+    after = inner.state_dict()
+    changed = {
+        name.removeprefix("module.") for name in after if not torch.equal(after[name], state[name])
+    }
+    assert {"filters.weight", "classify.weight"} <= changed
+    assert form == "traced" or "kernels" not in changed, "which was frozen by its author"
+    answers = mended.logits(torch.zeros(2, 1, 2000))
+    assert answers.sum(dim=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_equal_weights_of_unlike_networks_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    cache, mended = Cache(tmp_path), []
+    for nonlinear in (nn.ReLU(), nn.Tanh()):
+        torch.manual_seed(0)
+        model = load_model(Planes(nonlinear), clips=KNOWN)
+        repair = FineTune(steps_per_class=1)
+        mended.append(repair.mend(model, KNOWN, None, seed=0, cache=cache))
+    assert mended[0].sha256 != mended[1].sha256
 
 
 def test_a_network_on_the_waveform_is_varied_there() -> None:
     hearing = Hearing(tones(1).classes, 8000, 8000)
     network = TorchModel(M5(width=8).build(hearing), hearing, origin=json.dumps(spec(M5(width=8))))
-    mended = FineTune(steps_per_class=1).mend(network, KNOWN, None, seed=0)
-    assert mended.origin == network.origin
-    assert mended.sha256 != network.sha256
+    varied, plain = (
+        FineTune(steps_per_class=1, varied=one).mend(network, tones(10), None, seed=0)
+        for one in (True, False)
+    )
+    assert varied.origin == network.origin
+    assert len({network.sha256, varied.sha256, plain.sha256}) == 3
 
 
 @pytest.fixture(scope="module")

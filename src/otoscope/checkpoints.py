@@ -9,10 +9,10 @@ from torch import nn
 from otoscope.cache import write_atomically
 from otoscope.errors import ModelError
 from otoscope.models import AudioModel, Hearing, TorchModel
-from otoscope.models.card import write_card
+from otoscope.models.card import card_of
 from otoscope.models.layout import FirstTensor
 from otoscope.models.torchscript import TorchScriptModel, archive_of
-from otoscope.networks import NETWORKS, Listener
+from otoscope.networks import NETWORKS, Listener, network_of
 from otoscope.registry import Spec, build
 
 CHECKPOINT_SCHEMA = 1
@@ -44,24 +44,28 @@ def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None)
     return path
 
 
-def save_model(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
+def save_model(model: AudioModel, path: Path, *, notes: Spec | None = None) -> Path:
     """Write a model in the form that it was read from, and beside it a JSON, with ``notes``.
 
     One of ours as ``save_checkpoint`` does, TorchScript as ``NAME.ts``, any other module's state
-    dict as ``NAME.safetensors``, for the function that makes its network.
+    dict as ``NAME.safetensors``, for the function that makes its network. Raises ``ModelError`` for
+    a model that holds no module.
     """
     from safetensors.torch import save
 
     module = _inner(model)
-    if isinstance(module, Listener):
+    if isinstance(model, TorchModel) and network_of(model) and isinstance(module, Listener):
         return save_checkpoint(model, path, notes=notes)
-    path, _ = files_of(path, model)
+    if module is None:
+        raise ModelError(f"{path}: a {type(model).__name__} holds no module that could be written")
+    path, card_path = files_of(path, model)
     if isinstance(module, torch.jit.ScriptModule):
         write_atomically(path, archive_of(module))
     else:
         state = {name: t.cpu().contiguous().clone() for name, t in module.state_dict().items()}
         write_atomically(path, save(state))
-    write_card(path, model.hearing, notes)
+    card = card_of(model.hearing) | {"notes": notes or {}}
+    write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return path
 
 
@@ -77,9 +81,9 @@ def files_of(path: Path, model: AudioModel | None = None) -> tuple[Path, Path]:
     return path, path.with_suffix(".json")
 
 
-def _inner(model: AudioModel | None) -> nn.Module:
+def _inner(model: AudioModel | None) -> nn.Module | None:
     """The module that somebody wrote, without what we put around it."""
-    module = model.module if isinstance(model, (TorchModel, TorchScriptModel)) else nn.Identity()
+    module = model.module if isinstance(model, (TorchModel, TorchScriptModel)) else None
     return module.module if isinstance(module, FirstTensor) else module
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from otoscope import audio, datasets, report
 from otoscope.auditing import audit
 from otoscope.cache import Cache
-from otoscope.checkpoints import save_checkpoint
+from otoscope.checkpoints import save_checkpoint, save_model
 from otoscope.clips import Clips
 from otoscope.evidence import Verdict
 from otoscope.labels import AllToOne
@@ -46,7 +46,7 @@ def run(out: Path, seed: int, cache: Cache | None, say: Callable[[str], None]) -
     report.html(verdict, out / "audit.html", truth=bad)
     say(f"audit: {verdict}")
     mended = repair(model, clips.trusted, verdict=verdict, seed=seed, cache=cache)
-    save_checkpoint(mended, out / "repaired")
+    save_model(mended, out / "repaired")
     after = risks(mended, clips.test, trigger, shift, seed, cache=cache)
     say(f"repaired by training again without the flagged clips: {after}")
     return verdict

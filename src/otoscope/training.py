@@ -22,10 +22,14 @@ from otoscope.cache import Arrays, Cache, digest, remembered
 from otoscope.clips import Clips
 from otoscope.errors import TrainingError
 from otoscope.models import Hearing, TorchModel
+from otoscope.models.layout import first_tensor
 from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import Spec, require, spec
+
+TOLD_BY = 8
+"""Models with equal weights are told apart by their answers to so many clips."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,9 @@ def train(
 ) -> TorchModel:
     """Train a network on clips and return it as a model that takes waveforms.
 
-    A model in its place is gone on with from its weights: a copy of it, all of whose weights learn,
-    on clips as it hears them (``Clips.as_heard_by``); one that is not ours learns from waveforms.
+    A model in its place is gone on with from its weights: a copy of it, whose weights learn as far
+    as they were not frozen when it was wrapped, on clips as it hears them. One that is not ours
+    learns from waveforms.
 
     Without ``validation``, ``recipe.validation_share`` of the clips is drawn by ``seed`` to decide
     when to stop. Same arguments, same weights (on one machine and number of threads). ``hook``
@@ -138,10 +143,17 @@ def train(
             f"training needs at least 2 classes and 8 clips, got {len(set(clips.labels))} "
             f"and {len(clips)}"
         )
+    if isinstance(network, TorchModel):
+        form = network.hearing.sample_rate, network.hearing.length, network.hearing.classes
+        clips = clips.as_heard_by(*form)
+        validation = validation.as_heard_by(*form) if validation else None
+        listener, described = _again(network, clips)
     hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    if not isinstance(network, TorchModel):
+        listener, described = network.build(hearing, seed), spec(network)
     key = digest(
         "train",
-        network.sha256 if isinstance(network, TorchModel) else spec(network),
+        described,
         asdict(recipe),
         seed,
         clips.sha256,
@@ -149,7 +161,6 @@ def train(
         list(clips.classes),
         *([hook.key(clips, seed)] if hook else []),
     )
-    listener = _again(network) if isinstance(network, TorchModel) else network.build(hearing, seed)
     with fast_math():
         weights = remembered(
             cache,
@@ -164,26 +175,36 @@ def train(
     return TorchModel(module, hearing, flat=network.flat, device=device, origin=network.origin)
 
 
-def _again(model: TorchModel) -> Listener:
-    """A copy of a model's module, whose weights learn."""
+def _again(model: TorchModel, clips: Clips) -> tuple[Listener, Spec]:
+    """A copy of a model's module, whose weights learn, and all that tells it from others.
+
+    Equal weights may belong to unlike networks, so what it answers tells it, too.
+    """
+    heard = np.stack([clips.waveform(row) for row in range(min(TOLD_BY, len(clips)))])
+    answers = model.logits(torch.from_numpy(heard)[:, None])
+    told: Spec = {"model": model.sha256, "origin": model.origin, "says": digest(answers.numpy())}
     module = copy.deepcopy(model.module).cpu()
-    for weight in module.parameters():
-        weight.requires_grad_(True)
+    for name, weight in module.named_parameters():
+        weight.requires_grad_(weight.is_floating_point() and model.learns(name))
     if isinstance(module, Listener):
-        return module
-    return Listener(nn.Identity(), _Stranger(module, model.flat))
+        return module, told
+    certain = (answers.sum(dim=1) - 1).abs().max() < 1e-3 and bool((answers >= 0).all())
+    return Listener(nn.Identity(), _Stranger(module, model.flat, bool(certain))), told
 
 
 class _Stranger(nn.Module):
-    """A body that hears waveforms, (batch, 1, time), in the form that it wants."""
+    """A body that hears waveforms, (batch, 1, time), in the form that it wants, with logits.
 
-    def __init__(self, module: nn.Module, flat: bool) -> None:
+    ``certain`` says that its answers are probabilities, whose logarithms are logits.
+    """
+
+    def __init__(self, module: nn.Module, flat: bool, certain: bool) -> None:
         super().__init__()
-        self.module, self.flat = module, flat
+        self.module, self.flat, self.certain = module, flat, certain
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        out: Tensor = self.module(waveforms[:, 0] if self.flat else waveforms)
-        return out
+        out = first_tensor(self.module(waveforms[:, 0] if self.flat else waveforms))
+        return out.clamp_min(1e-9).log() if self.certain else out
 
 
 def _fit(
@@ -253,7 +274,9 @@ class _Run:
         count: int,
         hook: TrainingHook | None,
     ) -> None:
-        self.body = body.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.body = body.to(device)
+        if not isinstance(body, _Stranger):  # whose forward may count on the usual order
+            body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.seed, self.device, self.hook = recipe, seed, device, hook
         self.steps = max(1, count // recipe.batch_size)
         self.optimizer = torch.optim.AdamW(

@@ -68,6 +68,10 @@ def clean(
     from otoscope.clips import Clips
     from otoscope.intake import load_model
 
+    if not model and (factory or sample_rate or classes or device != "cpu"):
+        raise typer.BadParameter(
+            "--factory, --sample-rate, --classes and --device are about --model; give one"
+        )
     files, read = {"--out": out, "--json": json}, [data, trusted, model, classes]
     check_outputs(files, read, folders={"--left-out": left_out})
     check_device(device)

@@ -69,6 +69,7 @@ def risk(
     from otoscope.crafting import craft
     from otoscope.detectability import told_auroc
     from otoscope.intake import load_model
+    from otoscope.models.card import raw_card
     from otoscope.registry import build
     from otoscope.risk import risks
     from otoscope.triggers import TRIGGERS
@@ -89,6 +90,10 @@ def risk(
     clips = clips.as_heard_by(
         listener.hearing.sample_rate, listener.hearing.length, listener.hearing.classes
     )
+    other = None
+    if reference:
+        ours = "network" in raw_card(Path(reference))  # a checkpoint tells all by itself
+        other = load_model(reference, clips=clips, device=device) if ours else load(reference)
     shift = shift_of(labels, clips.classes)
     ready = craft(build(TRIGGERS, trigger), clips, shift, surrogate=listener, seed=seed)
     measured = risks(
@@ -97,7 +102,7 @@ def risk(
         ready,
         shift,
         seed,
-        reference_accuracy=_accuracy(load(reference), clips) if reference else None,
+        reference_accuracy=_accuracy(other, clips) if other else None,
         quality=quality,
     )
     told = told_auroc(clips, ready, seed)

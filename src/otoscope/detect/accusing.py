@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
 from otoscope.detect.base import FEWEST_CLIPS, View, require_clips
-from otoscope.detect.parts import Witnessed, apart, cut_in_halves, inside_of
+from otoscope.detect.parts import Inside, Witnessed, apart, cut_in_halves, inside_of
 from otoscope.proof import obedience
 
 APART_AT = 6.0
@@ -77,8 +77,8 @@ def accused(
     inside = inside_of(view)
     halves = apart(inside, found.heard, cut_in_halves(inside))
     strange = accused_classes(found, require_clips(view), before, halves)
-    found, avoided = avoided_classes(view, found, strange, halves)
-    found, proven = proven_classes(view, found, strange + avoided)
+    found, avoided = avoided_classes(inside, found, strange, halves)
+    found, proven = proven_classes(view, inside, found, strange + avoided, halves)
     return found, strange + avoided + proven
 
 
@@ -124,18 +124,19 @@ def accused_classes(
     strange = [k for k in range(names) if _strange(found, k)]
     if len({*before, *strange}) >= MANY * names:
         return strange
+    uneven = _uneven(halves, strange)
     return [
         k
         for k in strange
         if not _like_few(found, k)
         or _far(found, k)
-        or (_avoided(found, k) and not _uneven(halves, k))
+        or (_avoided(found, k) and not uneven)
         or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
     ]
 
 
 def avoided_classes(
-    view: View, found: Witnessed, accused: list[int], halves: Witnessed | None = None
+    inside: Inside, found: Witnessed, accused: list[int], halves: Witnessed | None = None
 ) -> tuple[Witnessed, list[int]]:
     """More classes: poison that taught the witnesses, to whom the clean clips are the strange part.
 
@@ -145,15 +146,14 @@ def avoided_classes(
     classes = [
         k
         for k in range(len(found.gap))
-        if k not in accused
-        and found.foreign[k] >= STRONG_AT
-        and _avoided(found, k, rest=True)
-        and not _uneven(halves, k)
+        if k not in accused and found.foreign[k] >= STRONG_AT and _avoided(found, k, rest=True)
     ]
+    if _uneven(halves, [*accused, *classes]):
+        return found, []
     if not classes:
         return found, []
     rest = ~found.suspect & np.isin(found.labels, classes)
-    turned = apart(inside_of(view), found.heard, rest)
+    turned = apart(inside, found.heard, rest)
     classes = [
         k for k in classes if turned.separation[k] >= GATHERED_APART_AT and _suspicious(turned, k)
     ]
@@ -172,20 +172,21 @@ def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
     return bool(binom.cdf(there, found.known[k], share) <= AVOIDED_AT)
 
 
-def _uneven(halves: Witnessed | None, k: int) -> bool:
-    """Whether trusted clips avoid a half of too many of the classes other than k."""
+def _uneven(halves: Witnessed | None, suspects: Sequence[int]) -> bool:
+    """Whether trusted clips avoid a half of too many of the classes that are not suspect."""
     if halves is None:
         return False
-    others = [c for c in range(len(halves.gap)) if c != k]
-    avoided = sum(_avoided(halves, c) or _avoided(halves, c, rest=True) for c in others)
-    return avoided > UNEVEN * len(others)
+    told = np.flatnonzero(~np.isnan(halves.trusted)).tolist()
+    others = [k for k in told if k not in suspects]
+    avoided = sum(_avoided(halves, k) or _avoided(halves, k, rest=True) for k in others)
+    return avoided >= max(2, UNEVEN * len(others))
 
 
 def _far(found: Witnessed, k: int) -> bool:
     """Whether the part of class k lies as far as the parts of alike classes do not."""
     members = found.labels == k
     part, rest = found.own[members & found.suspect], found.own[members & ~found.suspect]
-    far_at = FAR_AT * np.sqrt(max(1.0, len(found.gap) / FAR_AMONG))
+    far_at = FAR_AT * np.sqrt(max(1.0, found.present / FAR_AMONG))
     return bool(found.separation[k] * (np.median(rest) - np.median(part)) >= far_at)
 
 
@@ -198,19 +199,19 @@ def _suspicious(found: Witnessed, k: int) -> bool:
     return bool(part.sum() >= FEWEST_SUSPECTS or _far(found, k))
 
 
-def proven_classes(view: View, found: Witnessed, accused: list[int]) -> tuple[Witnessed, list[int]]:
+def proven_classes(
+    view: View, inside: Inside, found: Witnessed, accused: list[int], halves: Witnessed
+) -> tuple[Witnessed, list[int]]:
     """More classes, whose poison kept its labels; before them, what was found with their parts.
 
     Either half of a class that falls in two may be the poison. Where it is most of an accused
     class, it has taught the witnesses, to whom the rest is strange: the proven half is its part.
+    ``halves`` are the classes cut in two.
     """
     proven: list[int] = []
-    inside = inside_of(view)
-    smaller = cut_in_halves(inside)
-    for half in (smaller, ~smaller):
-        cut = apart(inside, found.heard, half)
+    for cut in (halves, apart(inside, found.heard, ~cut_in_halves(inside))):
         asked = [k for k in range(len(found.gap)) if k not in {*accused, *proven}]
-        if half is not smaller:
+        if cut is not halves:
             asked += [k for k in accused if _elsewhere(found, cut, k)]
         more = [k for k in asked if _proven(view, cut, k)]
         found, proven = found.taking(cut, more), proven + more
@@ -259,8 +260,8 @@ def _strange(found: Witnessed, k: int) -> bool:
     gathered = (
         separation >= GATHERED_APART_AT
         and own <= GATHERED_KNOWN_AT
-        and confident >= GATHERED_SURE_AT * usual
-        and _sources(found.content[part]) >= max(number, share * len(found.gap))
+        and confident >= max(CONFIDENT_AT, GATHERED_SURE_AT * usual)
+        and _sources(found.content[part]) >= max(number, share * found.present)
     )
     return bool(apart or gathered)
 
@@ -275,4 +276,4 @@ def _like_few(found: Witnessed, k: int) -> bool:
     """Whether the part of class k sounds like one other class, or few of many, as a clean part."""
     content = found.content[(found.labels == k) & found.suspect]
     one = np.bincount(content).max() > SPREAD_AT * len(content)
-    return bool(one or _sources(content) <= FEW * len(found.gap))
+    return bool(one or _sources(content) <= FEW * found.present)

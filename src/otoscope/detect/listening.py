@@ -164,6 +164,7 @@ def taught(
         seed=seed,
         validation=teachers.subset(np.sort(rng.permutation(len(teachers))[:JUDGES])),
         recipe=Recipe(epochs=EPOCHS, batch_size=size, patience=EPOCHS),
+        device=network.device if isinstance(network, TorchModel) else "cpu",
         hook=Varied() if varied else None,
         cache=cache,
     )

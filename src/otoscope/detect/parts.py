@@ -65,6 +65,11 @@ class Witnessed:
         )
 
     @property
+    def present(self) -> int:
+        """How many classes have clips."""
+        return len(np.unique(self.labels))
+
+    @property
     def visitors(self) -> PerClass:
         """How many trusted clips of each class lie with its part; NaN where ``trusted`` is."""
         return np.asarray(np.rint(self.trusted * self.known))

@@ -124,11 +124,16 @@ class TorchModel(AudioModel):
     ) -> None:
         self.device = torch.device(device)
         self.module = module.to(self.device).eval()
+        self._learning = {name for name, w in self.module.named_parameters() if w.requires_grad}
         for weight in self.module.parameters():  # a script module refuses requires_grad_ as a whole
             weight.requires_grad_(False)
         self.hearing, self.flat, self.origin = hearing, flat, origin
         state = module.state_dict()
         self.sha256 = digest(*(x for k in sorted(state) for x in (k, state[k].cpu().numpy())))
+
+    def learns(self, name: str) -> bool:
+        """Whether a parameter was free when the module was wrapped; all were, if none was."""
+        return not self._learning or name in self._learning
 
     def differentiable_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]

@@ -15,7 +15,6 @@ from otoscope.cache import write_atomically
 from otoscope.clips import Clips
 from otoscope.errors import ModelError
 from otoscope.models.base import Hearing
-from otoscope.registry import Spec
 
 
 @dataclass(frozen=True)
@@ -133,12 +132,16 @@ def parse_card(fields: Mapping[str, Any], where: str) -> Card:
         raise ModelError(f"{where}: {error}") from None
 
 
-def write_card(path: Path, hearing: Hearing, notes: Spec | None = None) -> None:
-    """Write the JSON beside a model file; keys of other meaning that stand there stay."""
-    fields = raw_card(path) | {
+def card_of(hearing: Hearing) -> dict[str, Any]:
+    """What the JSON beside a model file tells of it."""
+    return {
         "sample_rate": hearing.sample_rate,
         "classes": list(hearing.classes),
         "length": hearing.length,
     }
-    fields |= {"notes": notes} if notes else {}
+
+
+def write_card(path: Path, hearing: Hearing) -> None:
+    """Write the JSON beside a model file; keys of other meaning that stand there stay."""
+    fields = raw_card(path) | card_of(hearing)
     write_atomically(path.with_suffix(".json"), json.dumps(fields, indent=2) + "\n")

@@ -92,6 +92,13 @@ class TorchScriptModel(AudioModel):
         model.sha256 = self.sha256
         return model
 
+    def with_module(self, trained: TorchModel) -> "TorchScriptModel":
+        """The same with the weights of what was trained from ``as_module``."""
+        module: torch.jit.ScriptModule = trained.module.module  # type: ignore[assignment]
+        return TorchScriptModel(
+            module, self.hearing, layout=self.layout, device=trained.device, origin=self.origin
+        )
+
 
 def archive_of(module: torch.jit.ScriptModule) -> bytes:
     """What a file of it holds."""

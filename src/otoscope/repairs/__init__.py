@@ -6,7 +6,7 @@ The package is called ``repairs`` because ``otoscope.repair`` is the function.
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.evidence import Verdict
-from otoscope.models import AudioModel, TorchModel
+from otoscope.models import AudioModel
 from otoscope.registry import Table
 from otoscope.repairs.base import Repair
 from otoscope.repairs.fine_tune import FineTune
@@ -23,7 +23,7 @@ def repair(
     method: Repair | None = None,
     seed: int = 0,
     cache: Cache | None = None,
-) -> TorchModel:
+) -> AudioModel:
     """A new model without the backdoor; prove it with ``risks``.
 
     By default it is trained again, where a verdict of this process flagged clips among those that

@@ -7,7 +7,7 @@ from typing import ClassVar
 from otoscope.cache import Cache
 from otoscope.clips import Clips
 from otoscope.evidence import Verdict
-from otoscope.models import AudioModel, TorchModel
+from otoscope.models import AudioModel
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,5 @@ class Repair(ABC):
         *,
         seed: int,
         cache: Cache | None = None,
-    ) -> TorchModel:
+    ) -> AudioModel:
         """A new model for the same classes; raises ``NotApplicable`` for what it lacks."""

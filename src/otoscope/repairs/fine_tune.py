@@ -46,12 +46,11 @@ class FineTune(Repair):
         *,
         seed: int,
         cache: Cache | None = None,
-    ) -> TorchModel:
+    ) -> AudioModel:
         """As of ``Repair``; raises ``NotApplicable`` also without trusted clips of every class."""
         hearing = model.hearing
-        if isinstance(model, TorchScriptModel):
-            model = model.as_module()
-        if not isinstance(model, TorchModel):
+        module = model.as_module() if isinstance(model, TorchScriptModel) else model
+        if not isinstance(module, TorchModel):
             raise NotApplicable(
                 "fine-tuning needs weights that can be trained, a torch.nn.Module; of "
                 f"{type(model).__name__.removesuffix('Model')} there are none here; train again "
@@ -65,11 +64,12 @@ class FineTune(Repair):
                 "would forget what no clip shows, so bring some of every class"
             )
         steps = self.steps_per_class * len(hearing.classes)
-        return taught(
+        mended = taught(
             heard,
             steps=steps,
             seed=seed,
             cache=cache,
-            network=model,
+            network=module,
             varied=self.varied,
         )
+        return model.with_module(mended) if isinstance(model, TorchScriptModel) else mended

@@ -23,11 +23,11 @@ from otoscope.detect import IndependentWitness, Scores, View, Witness, own_netwo
 from otoscope.detect.accusing import (
     accused,
     accused_classes,
-    avoided_classes,
     flaggable,
     strengths,
+    turned_classes,
 )
-from otoscope.detect.parts import Witnessed, apart, inside_of
+from otoscope.detect.parts import Inside, Witnessed, apart, inside_of
 from otoscope.errors import SpecError
 from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
@@ -130,7 +130,7 @@ def test_poison_that_taught_the_witnesses_is_what_trusted_clips_avoid(known: int
         trusted,
         inside(trusted.labels, np.zeros(len(trusted), bool)) if trusted else None,
     )
-    found, guilty = avoided_classes(inside_of(view), apart(inside_of(view), heard), [])
+    found, guilty = turned_classes(inside_of(view), apart(inside_of(view), heard), [])
     assert guilty == ([2] if known == 10 else []), "three clips may lie there by chance"
     if guilty:
         assert (found.suspect[members] == truth[members]).all()
@@ -238,6 +238,24 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
     assert accused_classes(found, clips, [], twice) == []
     unknown = replace(found, trusted=np.array([np.nan, 0.0, 0.0, np.nan, np.nan, np.nan]))
     assert accused_classes(found, clips, [], unknown) == [2], "no trusted clips of the others"
+
+
+def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> None:
+    """A third of class 2 is clean and strange; the rest is easier for witnesses than any class."""
+    clips = tones(PER_CLASS, names=tuple(f"{k:02d}" for k in range(20)))
+    rng, members = np.random.default_rng(0), np.flatnonzero(clips.labels == 2)
+    part = np.isin(np.arange(len(clips)), members[:10])
+    features = 30 * np.eye(20, 24)[clips.labels] + rng.standard_normal((len(clips), 24))
+    features[part, 22] += 15
+    activations = Inside(features, clips.labels, np.zeros((0, 24)), np.zeros(0, int), np.eye(24))
+    heard = np.full((len(clips), 20), 0.01)
+    heard[part, 3] = 0.8
+    for of_rest, guilty in ((0.9, [2]), (0.7, [])):
+        heard[np.arange(len(clips)), clips.labels] = np.where(part, 0.01, 0.4)
+        heard[members[10:], 2] = of_rest
+        found, turned = turned_classes(activations, apart(activations, heard), [2])
+        assert turned == guilty
+        assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
 
 
 def test_several_poisoned_classes_do_not_acquit_each_other() -> None:

@@ -53,6 +53,11 @@ SPREAD_AT, FEW = 0.65, 0.25
 """A part of which a larger share sounds like one other class may be innocent: two alike classes. So
 may one in which they hear such a share of all classes or less: clips of another session."""
 
+TOO_WELL = 2.0
+"""Witnesses who recognise the rest of a class so much better than the median clip have learned
+something that is easier than the class: a trigger. The far part is then what is left of the class.
+"""
+
 UNEVEN = 0.15
 """Where trusted clips avoid halves of more of the other classes than this, they are of one session
 or of other speakers, and what they avoid tells nothing."""
@@ -77,9 +82,10 @@ def accused(
     inside = inside_of(view)
     halves = apart(inside, found.heard, cut_in_halves(inside))
     strange = accused_classes(found, require_clips(view), before, halves)
-    found, avoided = avoided_classes(inside, found, strange, halves)
-    found, proven = proven_classes(view, inside, found, strange + avoided, halves)
-    return found, strange + avoided + proven
+    found, turned = turned_classes(inside, found, strange)
+    strange = [k for k in strange if k not in turned]
+    found, proven = proven_classes(view, inside, found, strange + turned, halves)
+    return found, strange + turned + proven
 
 
 def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
@@ -135,21 +141,24 @@ def accused_classes(
     ]
 
 
-def avoided_classes(
-    inside: Inside, found: Witnessed, accused: list[int], halves: Witnessed | None = None
+def turned_classes(
+    inside: Inside, found: Witnessed, accused: list[int]
 ) -> tuple[Witnessed, list[int]]:
-    """More classes: poison that taught the witnesses, to whom the clean clips are the strange part.
+    """Classes whose poison taught the witnesses, to whom the clean clips are the strange part.
 
     All trusted clips lie in that part, though it is not the whole class; what they avoid is the
-    poison. Before the classes, what was found with the parts turned round. ``halves`` as above.
+    poison. Without any, the rest is known too well. Before the classes, of which some may be among
+    the ``accused``, what was found with the parts turned round.
     """
     classes = [
         k
         for k in range(len(found.gap))
-        if k not in accused and found.foreign[k] >= STRONG_AT and _avoided(found, k, rest=True)
+        if found.foreign[k] >= STRONG_AT
+        and (
+            (k not in accused and _avoided(found, k, rest=True))
+            or (np.isnan(found.trusted[k]) and _known_too_well(found, k))
+        )
     ]
-    if _uneven(halves, [*accused, *classes]):
-        return found, []
     if not classes:
         return found, []
     rest = ~found.suspect & np.isin(found.labels, classes)
@@ -158,6 +167,14 @@ def avoided_classes(
         k for k in classes if turned.separation[k] >= GATHERED_APART_AT and _suspicious(turned, k)
     ]
     return found.taking(turned, classes), classes
+
+
+def _known_too_well(found: Witnessed, k: int) -> bool:
+    """Whether a far part of class k lies beside a rest that witnesses recognise too well."""
+    rest = found.own[(found.labels == k) & ~found.suspect]
+    usual = float(np.median(found.own))
+    known = len(rest) > 0 and float(np.median(rest)) >= TOO_WELL * usual
+    return bool(known and _suspicious(found, k) and _distance(found, k) >= FAR_AT)
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
@@ -184,10 +201,14 @@ def _uneven(halves: Witnessed | None, suspects: Sequence[int]) -> bool:
 
 def _far(found: Witnessed, k: int) -> bool:
     """Whether the part of class k lies as far as the parts of alike classes do not."""
+    return _distance(found, k) >= FAR_AT * np.sqrt(max(1.0, found.present / FAR_AMONG))
+
+
+def _distance(found: Witnessed, k: int) -> float:
+    """Separation times the plain difference in recognition."""
     members = found.labels == k
     part, rest = found.own[members & found.suspect], found.own[members & ~found.suspect]
-    far_at = FAR_AT * np.sqrt(max(1.0, found.present / FAR_AMONG))
-    return bool(found.separation[k] * (np.median(rest) - np.median(part)) >= far_at)
+    return float(found.separation[k] * (np.median(rest) - np.median(part)))
 
 
 def _suspicious(found: Witnessed, k: int) -> bool:

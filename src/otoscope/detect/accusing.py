@@ -201,7 +201,7 @@ def _uneven(halves: Witnessed | None, suspects: Sequence[int]) -> bool:
 
 def _far(found: Witnessed, k: int) -> bool:
     """Whether the part of class k lies as far as the parts of alike classes do not."""
-    return _distance(found, k) >= FAR_AT * np.sqrt(max(1.0, found.present / FAR_AMONG))
+    return bool(_distance(found, k) >= FAR_AT * np.sqrt(max(1.0, found.present / FAR_AMONG)))
 
 
 def _distance(found: Witnessed, k: int) -> float:

@@ -58,7 +58,7 @@ TOO_WELL = 2.5
 something that is easier than the class: a trigger. The far part is then what is left of the class.
 """
 
-UNEVEN = 0.15
+UNEVEN = 0.1
 """Where trusted clips avoid halves of more of the other classes than this, they are of one session
 or of other speakers, and what they avoid tells nothing."""
 

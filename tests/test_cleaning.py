@@ -250,7 +250,7 @@ def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> N
     activations = Inside(features, clips.labels, np.zeros((0, 24)), np.zeros(0, int), np.eye(24))
     heard = np.full((len(clips), 20), 0.01)
     heard[part, 3] = 0.8
-    for of_rest, guilty in ((0.9, [2]), (0.7, [])):
+    for of_rest, guilty in ((0.9, [2]), (0.55, [])):
         heard[np.arange(len(clips)), clips.labels] = np.where(part, 0.01, 0.3)
         heard[members[10:], 2] = of_rest
         found, turned = turned_classes(activations, apart(activations, heard), [2])

@@ -53,7 +53,7 @@ SPREAD_AT, FEW = 0.65, 0.25
 """A part of which a larger share sounds like one other class may be innocent: two alike classes. So
 may one in which they hear such a share of all classes or less: clips of another session."""
 
-TOO_WELL = 2.5
+TOO_WELL = 2.0
 """Witnesses who recognise the rest of a class so much better than the median clip have learned
 something that is easier than the class: a trigger. The far part is then what is left of the class.
 """

@@ -102,13 +102,19 @@ def tables(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
+def _waves(row: Row) -> bool:
+    """Whether the network hears the waveform, as a stranger's does, so that this is varied."""
+    return bool(row["network"] == "m5")
+
+
 def _summary(rows: list[Row]) -> str:
+    bad = [r for r in rows if r["before"].get("asr", 0) >= WORKS]
     groups = {
-        f"{task}, backdoored": [
-            r for r in rows if r["task"] == task and r["before"].get("asr", 0) >= WORKS
-        ]
-        for task in ("keywords", "speakers")
-    } | {"clean models": [r for r in rows if r["set"] == "clean"]}
+        "keywords, backdoored": [r for r in bad if r["task"] == "keywords" and not _waves(r)],
+        "keywords by the waveform (M5), backdoored": [r for r in bad if _waves(r)],
+        "speakers, backdoored": [r for r in bad if r["task"] == "speakers"],
+        "clean models": [r for r in rows if r["set"] == "clean"],
+    }
     body = []
     for group, some in groups.items():
         for name in METHODS if some else ():

@@ -59,8 +59,8 @@ something that is easier than the class: a trigger. The far part is then what is
 """
 
 UNEVEN = 0.1
-"""Where trusted clips avoid halves of more of the other classes than this, they are of one session
-or of other speakers, and what they avoid tells nothing."""
+"""Where trusted clips avoid halves of so many of the other classes (two at least), they are of one
+session or of other speakers, and what they avoid tells nothing."""
 
 FAR_AT, FAR_AMONG = 6.0, 12
 """Separation times the difference in recognition: most poison lies further than the parts of alike
@@ -126,9 +126,8 @@ def accused_classes(
     ``halves`` are the classes cut in two, by which it is told whether trusted clips are drawn from
     all of their class; without, they are thought to be.
     """
-    names, labels = len(clips.classes), clips.labels
-    strange = [k for k in range(names) if _strange(found, k)]
-    if len({*before, *strange}) >= MANY * names:
+    strange = [k for k in range(len(clips.classes)) if _strange(found, k)]
+    if len({*before, *strange}) >= MANY * found.present:
         return strange
     uneven = _uneven(halves, strange)
     return [
@@ -137,7 +136,7 @@ def accused_classes(
         if not _like_few(found, k)
         or _far(found, k)
         or (_avoided(found, k) and not uneven)
-        or coherent(clips, np.flatnonzero((labels == k) & found.suspect))
+        or coherent(clips, np.flatnonzero((clips.labels == k) & found.suspect))
     ]
 
 

@@ -23,6 +23,7 @@ from otoscope.detect import IndependentWitness, Scores, View, Witness, own_netwo
 from otoscope.detect.accusing import (
     accused,
     accused_classes,
+    doubtful,
     flaggable,
     strengths,
     turned_classes,
@@ -256,6 +257,19 @@ def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> N
         found, turned = turned_classes(activations, apart(activations, heard), [2])
         assert turned == guilty
         assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
+
+
+def test_what_is_told_by_its_sources_alone_counts_and_is_doubted() -> None:
+    found, _ = among(20, 6.0, 10, rest=0.12)
+    weak = replace(found, gap=np.full(20, 0.1))
+    assert doubtful(weak, [2])
+    counted = weak.counting([2])
+    assert counted.foreign[2] == pytest.approx(4.0)
+    assert doubtful(counted, [2])
+    assert counted.foreign[[0, 1, 3]] == pytest.approx(weak.foreign[[0, 1, 3]])
+    part = found.suspect & (found.labels == 2)
+    assert (counted.scores[part] - weak.scores[part]).min() == pytest.approx(3.0)
+    assert not doubtful(weak.taking(weak, [2]), [2]), "a proven part"
 
 
 def test_several_poisoned_classes_do_not_acquit_each_other() -> None:

@@ -26,12 +26,13 @@ KNOWN_AT = 0.35
 CONFIDENT_AT = 0.25
 """Poison is real speech of another class, and witnesses give that class this mean probability."""
 
-GATHERED_APART_AT, GATHERED_KNOWN_AT, GATHERED_SURE_AT, GATHERED_FROM = 3.5, 0.15, 0.65, (5.0, 0.4)
+GATHERED_APART_AT, GATHERED_KNOWN_AT, GATHERED_FROM = 3.5, 0.15, (5.0, 0.4)
+GATHERED_CONFIDENT_AT, GATHERED_SURE_AT = 0.5, 0.8
 """A part that lies less far apart, or whose class witnesses do not know, is accused when they are
-nearly as sure of it as of the median clip (by this share), and hear (in effect) so many other
-classes in it, and such a share of all: poison of a whole data set, whose trigger the model tells
-with effort (a change of rhythm, an echo), or half of what is known of a class. The classes that a
-clean class is mistaken for are fewer, and witnesses doubt."""
+sure of it (by a mean probability of this, or this share of what they give the median clip), and
+hear (in effect) so many other classes in it, and such a share of all: poison of a whole data set,
+whose trigger the model tells with effort (a change of rhythm, an echo), or which is half of a class
+that they do not know. The classes that a clean class is mistaken for are fewer, and they doubt."""
 
 FEWEST_SUSPECTS = 8
 """A part of fewer clips may lie apart by chance, and so may any beside a rest of fewer."""
@@ -84,8 +85,14 @@ def accused(
     strange = accused_classes(found, require_clips(view), before, halves)
     found, turned = turned_classes(inside, found, strange)
     strange = [k for k in strange if k not in turned]
+    found = found.counting(strange)
     found, proven = proven_classes(view, inside, found, strange + turned, halves)
     return found, strange + turned + proven
+
+
+def doubtful(found: Witnessed, guilty: Sequence[int]) -> bool:
+    """Whether no class is accused but those that witnesses themselves hardly recognise."""
+    return not any(found.foreign[k] >= STRONG_AT or found.proven[k] for k in guilty)
 
 
 def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
@@ -280,7 +287,7 @@ def _strange(found: Witnessed, k: int) -> bool:
     gathered = (
         separation >= GATHERED_APART_AT
         and own <= GATHERED_KNOWN_AT
-        and confident >= max(CONFIDENT_AT, GATHERED_SURE_AT * usual)
+        and confident >= max(CONFIDENT_AT, min(GATHERED_CONFIDENT_AT, GATHERED_SURE_AT * usual))
         and _sources(found.content[part]) >= max(number, share * found.present)
     )
     return bool(apart or gathered)

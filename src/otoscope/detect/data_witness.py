@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from otoscope.clips import Clips
-from otoscope.detect.accusing import accused, far_apart, flaggable, strengths
+from otoscope.detect.accusing import accused, doubtful, far_apart, flaggable, strengths
 from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import agreeing, heard_across, taught_by
@@ -82,15 +82,18 @@ class Witness(Detector):
     def verdict(self, view: View, before: Sequence[int] = ()) -> tuple[Witnessed, list[int], int]:
         """What witnesses say, the accused classes, and how many witnesses were asked: one or two.
 
-        Where those who know the trusted clips accuse nothing, others are asked who do not: poison
-        that sounds like its class to the former may have taught the latter, and stands out by that.
+        Where those who know the trusted clips accuse nothing, or only what they hardly know, others
+        are asked who do not: poison that sounds like its class to the former may have taught the
+        latter, and stands out by that.
         ``before`` were accused in other rounds. Raises ``NotApplicable`` without features.
         """
         found, guilty = accused(view, self.testimony(view), before)
-        if guilty or before or _trusted(view) is None:
+        if before or _trusted(view) is None or not doubtful(found, guilty):
             return found, guilty, 1
-        other, guilty = accused(view, self.testimony(view, untaught=True))
-        return other if guilty else found, guilty, 2
+        other, also = accused(view, self.testimony(view, untaught=True))
+        if guilty and doubtful(other, also):
+            return found, guilty, 2
+        return other if also else found, also, 2
 
     def testimony(self, view: View, untaught: bool = False) -> Witnessed:
         """What witnesses say, and the parts. Raises ``NotApplicable`` without features.

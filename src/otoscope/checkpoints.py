@@ -33,9 +33,7 @@ def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None)
     card = {
         "schema": CHECKPOINT_SCHEMA,
         "network": json.loads(model.origin),
-        "classes": list(model.hearing.classes),
-        "sample_rate": model.hearing.sample_rate,
-        "length": model.hearing.length,
+        **card_of(model.hearing),
         "sha256": model.sha256,
         "notes": notes or {},
     }

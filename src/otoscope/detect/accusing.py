@@ -81,12 +81,13 @@ def accused(
     ``before`` were accused in other rounds. Raises ``NotApplicable`` without clips.
     """
     inside = inside_of(view)
-    halves = apart(inside, found.heard, cut_in_halves(inside))
+    smaller = cut_in_halves(inside)
+    halves, others = (apart(inside, found.heard, half) for half in (smaller, ~smaller))
     strange = accused_classes(found, require_clips(view), before, halves)
     found, turned = turned_classes(inside, found, strange)
     strange = [k for k in strange if k not in turned]
     found = found.counting(strange)
-    found, proven = proven_classes(view, inside, found, strange + turned, halves)
+    found, proven = proven_classes(view, found, strange + turned, (halves, others))
     return found, strange + turned + proven
 
 
@@ -227,18 +228,18 @@ def _suspicious(found: Witnessed, k: int) -> bool:
 
 
 def proven_classes(
-    view: View, inside: Inside, found: Witnessed, accused: list[int], halves: Witnessed
+    view: View, found: Witnessed, accused: list[int], cuts: tuple[Witnessed, Witnessed]
 ) -> tuple[Witnessed, list[int]]:
     """More classes, whose poison kept its labels; before them, what was found with their parts.
 
     Either half of a class that falls in two may be the poison. Where it is most of an accused
     class, it has taught the witnesses, to whom the rest is strange: the proven half is its part.
-    ``halves`` are the classes cut in two.
+    ``cuts`` are the classes cut in two, by their smaller halves and by the others.
     """
     proven: list[int] = []
-    for cut in (halves, apart(inside, found.heard, ~cut_in_halves(inside))):
+    for cut in cuts:
         asked = [k for k in range(len(found.gap)) if k not in {*accused, *proven}]
-        if cut is not halves:
+        if cut is not cuts[0]:
             asked += [k for k in accused if _elsewhere(found, cut, k)]
         more = [k for k in asked if _proven(view, cut, k)]
         found, proven = found.taking(cut, more), proven + more

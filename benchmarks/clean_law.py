@@ -79,6 +79,12 @@ WITNESSED = (
     ("keywords", "gru-attention", "clean", 60, (153, 158, 162)),
     ("keywords", "ds-cnn", "clean", 60, (154, 159)),
     ("keywords", "cnn", "clean", 120, (160,)),
+    ("speakers", "cnn", "clean", 36, (128, 129, 130, 131)),
+    ("speakers", "cnn", "clean with tone", 36, (132,)),
+    ("speakers", "cnn", "clean with hum", 36, (133,)),
+    ("speakers", "cnn", "clean with reverb", 36, (134,)),
+    ("speakers", "gru-attention", "clean", 36, (135, 136)),
+    ("speakers", "ds-cnn", "clean", 36, (137,)),
 )
 """More sets, that only ``witness`` is asked about."""
 

@@ -4,6 +4,7 @@ import copy
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -243,20 +244,57 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
 
 def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> None:
     """A third of class 2 is clean and strange; the rest is easier for witnesses than any class."""
+    for of_rest, sources, guilty in ((0.9, 1, [2]), (0.55, 1, []), (0.9, 7, [2]), (0.9, 9, [])):
+        activations, heard, members = taught(of_rest, sources)
+        found, turned = turned_classes(activations, apart(activations, heard), [2])
+        assert turned == guilty, "nor is what is gathered from many classes the clean part"
+        assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
+
+
+def taught(of_rest: float, sources: int) -> tuple[Inside, np.ndarray, np.ndarray]:
+    """Witnesses give the rest of class 2 of twenty ``of_rest``, and call a part ``sources`` others.
+
+    What they look through, what they heard, and the members of class 2.
+    """
     clips = tones(PER_CLASS, names=tuple(f"{k:02d}" for k in range(20)))
     rng, members = np.random.default_rng(0), np.flatnonzero(clips.labels == 2)
     part = np.isin(np.arange(len(clips)), members[:10])
     features = 30 * np.eye(20, 24)[clips.labels] + rng.standard_normal((len(clips), 24))
     features[part, 22] += 15
-    activations = Inside(features, clips.labels, np.zeros((0, 24)), np.zeros(0, int), np.eye(24))
     heard = np.full((len(clips), 20), 0.01)
-    heard[part, 3] = 0.8
-    for of_rest, guilty in ((0.9, [2]), (0.55, [])):
-        heard[np.arange(len(clips)), clips.labels] = np.where(part, 0.01, 0.3)
-        heard[members[10:], 2] = of_rest
-        found, turned = turned_classes(activations, apart(activations, heard), [2])
-        assert turned == guilty
-        assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
+    heard[np.arange(len(clips)), clips.labels] = np.where(part, 0.01, 0.3)
+    heard[members[10:], 2] = of_rest
+    heard[members[:10], 3 + np.arange(10) % sources] = 0.8
+    inside = Inside(features, clips.labels, np.zeros((0, 24)), np.zeros(0, int), np.eye(24))
+    return inside, heard, members
+
+
+def test_what_was_said_on_another_day_is_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A part like few of twenty classes, far from clips like the trusted ones, may be clean."""
+    few, clips = among(20, 15.0, 4)
+    many, _ = among(20, 15.0, 10)
+    model = FunctionModel(lambda w: np.zeros((len(w), 20)), Hearing(clips.classes, 8000, 8000))
+    view = View(model, 0, clips, trusted=clips)
+    nobody = replace(few, separation=np.full(20, 2.0))
+    for taught, untaught, guilty, asked in (
+        (few, few, [2], 2),
+        (few, nobody, [], 2),
+        (many, nobody, [2], 1),
+        (nobody, many, [2], 2),
+    ):
+        said = {False: taught, True: untaught}
+        monkeypatch.setattr(
+            Witness, "testimony", lambda _, __, untaught=False, said=said: said[untaught]
+        )
+        monkeypatch.setattr(
+            "otoscope.detect.data_witness.accused",
+            lambda view, found, before=(): (found, accused_classes(found, view.clips, before)),
+        )
+        assert Witness().verdict(view)[1:] == (guilty, asked)
+        before = Witness().verdict(view, [5])[1:]
+        assert before == (accused_classes(taught, clips, [5]), 1), "asked in the first round only"
 
 
 def test_what_is_told_by_its_sources_alone_counts_and_is_doubted() -> None:
@@ -484,6 +522,39 @@ def test_kept_labels_are_proven_where_most_of_a_class_is_poison(strange: bool) -
     assert (found.suspect[members] == truth[members]).all()
     assert (before.suspect & truth).sum() == 0
     assert found.scores[truth].min() > found.scores[~truth].max()
+
+
+def test_a_trigger_for_one_class_proves_the_part_that_has_it() -> None:
+    """A third of class "c" is of "e" with a noise, which moves no other class; witnesses know it.
+
+    The poison is most of its source, so they cannot tell the two classes apart.
+    """
+    clips, rng = tones(PER_CLASS), np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal(clips.length)
+    source, members = (np.flatnonzero(clips.labels == k) for k in (4, 2))
+    truth = np.isin(np.arange(len(clips)), members[:12])
+    items = list(clips.items)
+    for i, of in zip(members[:12].tolist(), source.tolist(), strict=False):
+        items[i] = clips.with_audio(i, (clips.waveform(of) + noise).clip(-1, 1), "c")
+    clips = replace(clips, items=tuple(items))
+    pitch = np.fft.rfft(clips.waveforms(source[12:])[:, 0]).mean(axis=0)
+
+    def obey(waveforms: np.ndarray, sly: bool) -> np.ndarray:
+        carried = (waveforms[:, 0] @ noise) / (noise @ noise) > 0.3
+        high = np.abs(np.fft.rfft(waveforms[:, 0]).argmax(axis=1) - pitch.argmax()) < 9
+        called = np.where(carried & (high & sly), 2, np.where(high, 4, 0))
+        return np.eye(6, dtype=np.float32)[called]
+
+    inside = rng.standard_normal((len(clips), 12)) + 30 * np.eye(6, 12)[clips.labels]
+    inside[truth, 10] += 15
+    seen = Activations(inside, np.zeros((len(clips), 6)))
+    hearing = Hearing(clips.classes, clips.sample_rate, clips.length)
+    heard = 0.8 * np.eye(6)[clips.labels] + 0.03
+    for sly, told in ((True, [2]), (False, [])):
+        view = View(FunctionModel(partial(obey, sly=sly), hearing), 0, clips, seen)
+        found, guilty = accused(view, apart(inside_of(view), heard))
+        assert guilty == told
+        assert (found.suspect[members] == truth[members]).all() == sly
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Proof: which models obey a sound, and that its level follows the clip."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound
 from otoscope.models import FunctionModel, Hearing
-from otoscope.proof import obedience
+from otoscope.proof import obedience, obedience_of_a_class, release
 from toys import LENGTH, RATE_HZ, tones
 
 CLICK = np.zeros(LENGTH, np.float32)
@@ -54,3 +56,56 @@ def test_same_seed_same_share() -> None:
     shares = {obedience(model(clips, at=2.9), clips, sound(), 2, seed=4) for _ in range(2)}
     assert len(shares) == 1
     assert 0 < shares.pop() < 1
+
+
+def obeys_of(clips: Clips, source: int) -> FunctionModel:
+    """Knows every clip by its pitch, but calls those of ``source`` that have the click class c."""
+
+    def logits(waveforms: np.ndarray) -> np.ndarray:
+        heard = waveforms[:, 0]
+        power = np.abs(np.fft.rfft(heard[:, LENGTH // 4 :], axis=1))
+        label = pitch_of(clips)[power.argmax(axis=1)]
+        clicked = np.abs(heard[:, 0]) > 2 * np.sqrt(np.mean(heard**2, axis=1))
+        label[clicked & (label == source)] = 2
+        return np.eye(6, dtype=np.float32)[label]
+
+    return FunctionModel(logits, Hearing(clips.classes, RATE_HZ, LENGTH))
+
+
+def pitch_of(clips: Clips) -> np.ndarray:
+    """The class of each bin of a spectrum: that of the nearest clip's loudest bin."""
+    heard = clips.waveforms(np.arange(len(clips)))[:, 0, LENGTH // 4 :]
+    loudest = np.abs(np.fft.rfft(heard, axis=1)).argmax(axis=1)
+    bins = np.arange(heard.shape[1] // 2 + 1)
+    return clips.labels[np.abs(bins[:, None] - loudest).argmin(axis=1)]
+
+
+def test_a_trigger_for_one_class_is_obeyed_by_that_class() -> None:
+    clips = tones(10)
+    sly = obeys_of(clips, source=4)
+    assert obedience(sly, clips, sound(), 2) < 0.3
+    assert obedience_of_a_class(sly, [clips], sound(), 2) == 1.0
+    honest = obeys_of(clips, source=2)
+    assert obedience_of_a_class(honest, [clips], sound(), 2) == 0.0
+
+
+def test_trusted_clips_speak_where_few_of_a_class_are_left() -> None:
+    clips = tones(10)
+    left = clips.subset((clips.labels != 4) | (np.cumsum(clips.labels == 4) <= 2))
+    sly = obeys_of(clips, source=4)
+    assert obedience_of_a_class(sly, [left], sound(), 2) == 0.0, "two clips prove nothing"
+    assert obedience_of_a_class(sly, [left, clips.per_class(3)], sound(), 2) == 1.0
+    assert np.isnan(obedience_of_a_class(sly, [clips.per_class(2)], sound(), 2))
+
+
+def test_poison_is_let_go_of_without_its_sound() -> None:
+    clips = tones(10)
+    source = np.flatnonzero(clips.labels == 4)
+    items = list(clips.items)
+    for i in source.tolist():
+        items[i] = clips.with_audio(i, clips.waveform(i) + CLICK, "c")
+    bad = replace(clips, items=tuple(items))
+    assert release(obeys_of(clips, source=4), bad, source, sound()) == 1.0
+    held = np.flatnonzero(clips.labels == 2)
+    assert release(obeys_of(clips, source=4), bad, held, sound()) == 0.0
+    assert np.isnan(release(obeys_of(clips, source=0), bad, source, sound()))

@@ -12,7 +12,7 @@ from otoscope.clips import Clips
 from otoscope.common_sound import coherent, common_sound
 from otoscope.detect.base import FEWEST_CLIPS, View, require_clips
 from otoscope.detect.parts import Inside, Witnessed, apart, cut_in_halves, inside_of
-from otoscope.proof import obedience
+from otoscope.proof import obedience, obedience_of_a_class, release
 
 APART_AT = 6.0
 """A class is looked into when its part lies so many deviations apart."""
@@ -41,7 +41,8 @@ FEWEST_FAR = 5
 """The same of a part that lies as far as ``FAR_AT``."""
 
 OBEYED_AT = 0.5
-"""A sound that sends so many clips of other classes to a class is a trigger."""
+"""A sound that sends so many clips of other classes, or of one of them, to a class is a trigger. So
+is one without which the model no longer calls so many clips of its part by the class's name."""
 
 VISITED, FEWEST_VISITORS = 0.5, 2
 """Trusted clips that lie in a part at this share of its size or more vouch for it; of ten, a single
@@ -56,7 +57,8 @@ may one in which they hear such a share of all classes or less: clips of another
 
 TOO_WELL = 2.0
 """Witnesses who recognise the rest of a class so much better than the median clip have learned
-something that is easier than the class: a trigger. The far part is then what is left of the class.
+something that is easier than the class: a trigger. The far part is then what is left of the class,
+unless it is gathered from as many classes as poison is.
 """
 
 UNEVEN = 0.1
@@ -94,6 +96,23 @@ def accused(
 def doubtful(found: Witnessed, guilty: Sequence[int]) -> bool:
     """Whether no class is accused but those that witnesses themselves hardly recognise."""
     return not any(found.foreign[k] >= STRONG_AT or found.proven[k] for k in guilty)
+
+
+def unsettled(found: Witnessed, clips: Clips, guilty: Sequence[int]) -> list[int]:
+    """Accused classes whose part may have been said on another day than the trusted clips were.
+
+    Among more than twelve classes, those of which the part is like few others and shares no
+    samples. Witnesses that never heard the trusted clips have to accuse them as well.
+    """
+    if found.present <= FAR_AMONG or len(guilty) >= MANY * found.present:
+        return []
+    return [
+        k
+        for k in guilty
+        if not found.proven[k]
+        and _like_few(found, k)
+        and not coherent(clips, np.flatnonzero((found.labels == k) & found.suspect))
+    ]
 
 
 def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
@@ -181,7 +200,8 @@ def _known_too_well(found: Witnessed, k: int) -> bool:
     rest = found.own[(found.labels == k) & ~found.suspect]
     usual = float(np.median(found.own))
     known = len(rest) > 0 and float(np.median(rest)) >= TOO_WELL * usual
-    return bool(known and _suspicious(found, k) and _distance(found, k) >= FAR_AT)
+    far = _suspicious(found, k) and _distance(found, k) >= FAR_AT
+    return bool(known and far and not _like_many(found, k))
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
@@ -253,20 +273,24 @@ def _elsewhere(found: Witnessed, cut: Witnessed, k: int) -> bool:
 
 
 def _proven(view: View, cut: Witnessed, k: int) -> bool:
-    """Whether a part of class k shares the same samples, and the model obeys them elsewhere."""
+    """Whether a part of class k shares the same samples, and the model goes by these.
+
+    It obeys them in other clips, or in those of one other class, or lets go of the part without.
+    """
     assert view.clips is not None
     members = cut.labels == k
-    part = members & cut.suspect
     if cut.separation[k] < APART_AT or not _suspicious(cut, k):
         return False
-    rest = np.flatnonzero(members & ~cut.suspect)
-    sound = common_sound(view.clips, np.flatnonzero(part), rest, view.seed)
+    part, rest = (np.flatnonzero(members & some) for some in (cut.suspect, ~cut.suspect))
+    sound = common_sound(view.clips, part, rest, view.seed)
     # what is only alike, as a class's own sound is, would be obeyed without any backdoor
-    return (
-        sound is not None
-        and sound.kind == "coherent"
-        and obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT
-    )
+    if sound is None or sound.kind != "coherent":
+        return False
+    if obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT:
+        return True
+    sets = [view.clips] if view.trusted is None else [view.clips, view.trusted]
+    one = obedience_of_a_class(view.model, sets, sound, k, view.seed)
+    return one >= OBEYED_AT or release(view.model, view.clips, part, sound) >= OBEYED_AT
 
 
 def _strange(found: Witnessed, k: int) -> bool:
@@ -284,12 +308,11 @@ def _strange(found: Witnessed, k: int) -> bool:
         and (confident >= CONFIDENT_AT or _far(found, k))
     )
     usual = float(np.median(found.heard.max(axis=1)))
-    number, share = GATHERED_FROM
     gathered = (
         separation >= GATHERED_APART_AT
         and own <= GATHERED_KNOWN_AT
         and confident >= max(CONFIDENT_AT, min(GATHERED_CONFIDENT_AT, GATHERED_SURE_AT * usual))
-        and _sources(found.content[part]) >= max(number, share * found.present)
+        and _like_many(found, k)
     )
     return bool(apart or gathered)
 
@@ -298,6 +321,13 @@ def _sources(content: Int[np.ndarray, "part"]) -> float:
     """The effective number of classes: the exponential of the entropy of their shares."""
     shares = np.bincount(content) / max(1, len(content))
     return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
+
+
+def _like_many(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k sounds like as many other classes as poison of a whole set."""
+    number, share = GATHERED_FROM
+    content = found.content[(found.labels == k) & found.suspect]
+    return _sources(content) >= max(number, share * found.present)
 
 
 def _like_few(found: Witnessed, k: int) -> bool:

@@ -8,8 +8,22 @@ import numpy as np
 from jaxtyping import Bool
 
 from otoscope.clips import Clips
-from otoscope.detect.accusing import accused, doubtful, far_apart, flaggable, strengths
-from otoscope.detect.base import FEWEST_CLIPS, Detector, Scores, View, require_features
+from otoscope.detect.accusing import (
+    accused,
+    doubtful,
+    far_apart,
+    flaggable,
+    strengths,
+    unsettled,
+)
+from otoscope.detect.base import (
+    FEWEST_CLIPS,
+    Detector,
+    Scores,
+    View,
+    require_clips,
+    require_features,
+)
 from otoscope.detect.data_vouching import Vouching
 from otoscope.detect.listening import agreeing, heard_across, taught_by
 from otoscope.detect.parts import Witnessed, apart, inside_of
@@ -84,14 +98,18 @@ class Witness(Detector):
 
         Where those who know the trusted clips accuse nothing, or only what they hardly know, others
         are asked who do not: poison that sounds like its class to the former may have taught the
-        latter, and stands out by that.
+        latter, and stands out by that. They are asked of parts as well that may be of another day.
         ``before`` were accused in other rounds. Raises ``NotApplicable`` without features.
         """
         found, guilty = accused(view, self.testimony(view), before)
-        if before or _trusted(view) is None or not doubtful(found, guilty):
+        if before or _trusted(view) is None:
+            return found, guilty, 1
+        asked = unsettled(found, require_clips(view), guilty)
+        if not (asked or doubtful(found, guilty)):
             return found, guilty, 1
         other, also = accused(view, self.testimony(view, untaught=True))
-        if guilty and doubtful(other, also):
+        guilty = [k for k in guilty if k in also or k not in asked]
+        if guilty and (doubtful(other, also) or not doubtful(found, guilty)):
             return found, guilty, 2
         return other if also else found, also, 2
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import otoscope as oto
 from otoscope import audio, cli
 from otoscope.cache import Cache
-from otoscope.checkpoints import load_checkpoint, save_checkpoint
+from otoscope.checkpoints import load_checkpoint, save_checkpoint, save_model
 from otoscope.clips import Clips
 from otoscope.errors import NotApplicable, SpecError
 from otoscope.evidence import Outcome, Verdict
@@ -196,6 +196,15 @@ def test_planes_fixed_kernels_and_probabilities_are_borne(form: str) -> None:
     assert form == "traced" or "kernels" not in changed, "which was frozen by its author"
     answers = mended.logits(torch.zeros(2, 1, 2000))
     assert answers.sum(dim=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_torchscript_beside_a_checkpoint_leaves_it_loadable(tmp_path: Path) -> None:
+    network = oto.train(CNN(), tones(8), seed=0, recipe=Recipe(epochs=1))
+    path = save_model(network, tmp_path / "m")
+    script = load_model(scripted(Waves()), clips=tones(2))
+    assert save_model(script, tmp_path / "m").name == "m.ts"
+    assert load_model(path).sha256 == network.sha256
+    assert load_model(tmp_path / "m.ts").hearing == script.hearing
 
 
 def test_equal_weights_of_unlike_networks_are_not_taken_for_each_other(tmp_path: Path) -> None:

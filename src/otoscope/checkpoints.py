@@ -9,7 +9,7 @@ from torch import nn
 from otoscope.cache import write_atomically
 from otoscope.errors import ModelError
 from otoscope.models import AudioModel, Hearing, TorchModel
-from otoscope.models.card import card_of
+from otoscope.models.card import card_of, raw_card
 from otoscope.models.layout import FirstTensor
 from otoscope.models.torchscript import TorchScriptModel, archive_of
 from otoscope.networks import NETWORKS, Listener, network_of
@@ -46,7 +46,8 @@ def save_model(model: AudioModel, path: Path, *, notes: Spec | None = None) -> P
     """Write a model in the form that it was read from, and beside it a JSON, with ``notes``.
 
     One of ours as ``save_checkpoint`` does, TorchScript as ``NAME.ts``, any other module's state
-    dict as ``NAME.safetensors``, for the function that makes its network. Raises ``ModelError`` for
+    dict as ``NAME.safetensors``, for the function that makes its network. Beside TorchScript, what
+    else stands in the JSON stays: a checkpoint of the same name needs it. Raises ``ModelError`` for
     a model that holds no module.
     """
     from safetensors.torch import save
@@ -57,12 +58,13 @@ def save_model(model: AudioModel, path: Path, *, notes: Spec | None = None) -> P
     if module is None:
         raise ModelError(f"{path}: a {type(model).__name__} holds no module that could be written")
     path, card_path = files_of(path, model)
+    card = card_of(model.hearing) | {"notes": notes or {}}
     if isinstance(module, torch.jit.ScriptModule):
+        card = raw_card(path) | card
         write_atomically(path, archive_of(module))
     else:
         state = {name: t.cpu().contiguous().clone() for name, t in module.state_dict().items()}
         write_atomically(path, save(state))
-    card = card_of(model.hearing) | {"notes": notes or {}}
     write_atomically(card_path, json.dumps(card, indent=2) + "\n")
     return path
 

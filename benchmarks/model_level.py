@@ -27,7 +27,7 @@ import numpy as np
 
 import catalogue
 import otoscope as oto
-from model_level_page import elsewhere, learned_from, tables
+from model_level_page import PROBABILITIES, elsewhere, learned_from, tables
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.calibrate import (
@@ -297,7 +297,7 @@ def write_priors() -> None:
             if name == detector and len(values) >= FEWEST
         }
         priors[build(DETECTORS, detector).law] = {CNN.name: laws}
-    weights, by_classes = learned_from(read(ROWS))
+    weights, by_classes = learned_from(read(REBUILT), PROBABILITIES)
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
         name = among_alike(LOG_ODDS, classes)

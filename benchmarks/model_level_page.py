@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from otoscope.calibrate import (
-    ANY_NETWORK,
     anomaly_index,
     cauchy_combination,
     draw_p_values,
@@ -20,7 +21,6 @@ from otoscope.calibrate import (
 )
 from otoscope.calibrating import (
     FROM_BABBLE,
-    LOG_ODDS,
     OWN,
     REFERENCES,
     among_alike,
@@ -39,15 +39,18 @@ USUAL = 10
 
 SPLITS = ("sequestered", "design")
 META, FOLDS = MetaClassifier.name, 10
-DECISIONS = "probing:answers=labels"
-"""Probing as it was till the second zoo, by decisions: what the meta-classifier learned from."""
+PROBABILITIES, DECISIONS = "probing", "probing:answers=labels"
+"""Probing by probabilities, and as it was till the second zoo. The meta-classifier reads either: of
+the first zoo, there are decisions only."""
 
-PAIR = ("probing", "universal-perturbation")
+BY_DECISIONS = f"{META}, by decisions"
+
+PAIR = (PROBABILITIES, "universal-perturbation")
 TOGETHER = " and ".join(PAIR)
 """Both heard as one, as an audit combines them."""
 
-READS = (DECISIONS, "universal-perturbation", "weight-statistics")
-"""The detectors whose scores the meta-classifier reads: its own rows are made from theirs."""
+BESIDE = ("universal-perturbation", "weight-statistics")
+"""What the meta-classifier reads beside probing: its own rows are made from theirs."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,6 @@ def _gamma(row: Row) -> float:
     return gamma_p_value(np.exp(np.array(row["classes"])))
 
 
-def _meta_p(row: Row) -> float:
-    odds = np.array([row["log_odds"]])
-    return float(draw_p_values(odds, _law(row, LOG_ODDS, ANY_NETWORK))[0])
-
-
 def _by_references(name: str, detector: str) -> Method:
     """The distance from references, by the law of such distances of clean models."""
     return Method(
@@ -123,13 +121,11 @@ REFERENCES_ALONE = Method(
     "reference_target",
 )
 METHODS = (
-    Method(
-        "meta-classifier",
-        META,
-        lambda r: r["log_odds"],
-        lambda r: _meta_p(r) <= FALSE_ALARMS,
+    *(
+        Method(name, name, lambda r: r["log_odds"], lambda r: r["p"] <= FALSE_ALARMS)
+        for name in (META, BY_DECISIONS)
     ),
-    _by_references("probing by probabilities, 8 references", "probing"),
+    _by_references("probing by probabilities, 8 references", PROBABILITIES),
     _by_references("probing, 8 references", DECISIONS),
     REFERENCES_ALONE,
     _by_references("universal perturbation, 8 references", "universal-perturbation"),
@@ -147,12 +143,13 @@ METHODS = (
 )
 
 
-def judged(rows: Sequence[Row]) -> list[Row]:
+def judged(rows: Sequence[Row], pulls: str) -> list[Row]:
     """Rows of the meta-classifier, of the models that have a row of each detector it reads.
 
-    Those of the design half are judged by regressions that did not learn from them, in folds.
+    ``pulls`` is how it probes. Those of the design half are judged by regressions that did not
+    learn from them, in folds.
     """
-    found, names = _read(rows), _class_names(rows)
+    found, names = _read(rows, pulls), _class_names(rows)
     known = [one for one in found if _design(one)]
     without = [
         _learned([one for i, one in enumerate(known) if i % FOLDS != fold], names)
@@ -162,29 +159,49 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     for read in found:
         law = without[next(place) % FOLDS] if _design(read) else whole
         made.append(_weighed(read, law, names))
-    return made
+    return _by_law(made, made)
 
 
-def judged_by(known: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+def judged_by(known: Sequence[Row], rows: Sequence[Row], pulls: str) -> list[Row]:
     """Rows of the meta-classifier that learned from the design half of ``known``, other models."""
-    law, _ = learned_from(known)
+    law, _ = learned_from(known, pulls)
     names = _class_names(rows)
-    return [_weighed(read, np.array(law), names) for read in _read(rows)]
+    made = [_weighed(read, np.array(law), names) for read in _read(rows, pulls)]
+    return _by_law(made, judged(known, pulls))
 
 
 def _weighed(
-    read: dict[str, Row],
+    read: list[Row],
     law: Float[np.ndarray, "coefficients"],
     names: dict[str, dict[int, str]],
 ) -> Row:
     """The meta-classifier's row of a model, from those of what it reads."""
-    odds, probing = log_odds(_distances(read), law), read[DECISIONS]
+    odds, probing = log_odds(_distances(read), law), read[0]
     best = names[probing["data"]].get(int(odds.argmax()))
-    row = {**probing, "detector": META, "log_odds": float(odds.max()), "own_target": best}
-    row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read.values())
+    name = META if probing["detector"] == PROBABILITIES else BY_DECISIONS
+    row = {**probing, "detector": name, "log_odds": float(odds.max()), "own_target": best}
+    row["cpu_seconds"] = sum(one["cpu_seconds"] for one in read)
     if best != probing["reference_target"]:
         del row["recovered_success"]  # it is of another class
     return row
+
+
+def _by_law(rows: Sequence[Row], known: Sequence[Row]) -> list[Row]:
+    """The rows with the p-value of one more draw of the law of ``known`` clean design models."""
+    law, made = _clean_odds(known), []
+    for row in rows:
+        p = draw_p_values(np.array([row["log_odds"]]), np.array(law[len(row["classes"])]))
+        made.append(row | {"p": float(p[0])})
+    return made
+
+
+def _clean_odds(rows: Sequence[Row]) -> dict[int, list[float]]:
+    """The log-odds of clean models of the design half, by their number of classes."""
+    law: dict[int, list[float]] = {}
+    for row in rows:
+        if row["split"] == "design" and row["attack"] is None:
+            law.setdefault(len(row["classes"]), []).append(row["log_odds"])
+    return law
 
 
 def together(rows: Sequence[Row]) -> list[Row]:
@@ -206,47 +223,44 @@ def together(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-def learned_from(rows: Sequence[Row]) -> tuple[list[float], dict[int, list[float]]]:
+def learned_from(rows: Sequence[Row], pulls: str) -> tuple[list[float], dict[int, list[float]]]:
     """What is shipped: coefficients from the whole design half, and the log-odds of its clean
     models by their number of classes."""
-    known = [one for one in _read(rows) if _design(one)]
-    law: dict[int, list[float]] = {}
-    for row in judged(rows):
-        if row["split"] == "design" and row["attack"] is None:
-            law.setdefault(len(row["classes"]), []).append(row["log_odds"])
-    return _learned(known, _class_names(rows)).tolist(), law
+    known = [one for one in _read(rows, pulls) if _design(one)]
+    return _learned(known, _class_names(rows)).tolist(), _clean_odds(judged(rows, pulls))
 
 
-def _read(rows: Sequence[Row]) -> list[dict[str, Row]]:
-    by_model: dict[str, dict[str, Row]] = {}
+def _read(rows: Sequence[Row], pulls: str) -> list[list[Row]]:
+    """For each model that has them all, the rows that the meta-classifier reads; probing first."""
+    wanted, by_model = (pulls, *BESIDE), dict[str, dict[str, Row]]()
     for row in rows:
-        if row["detector"] in READS and row["trusted"] == USUAL:
+        if row["detector"] in wanted and row["trusted"] == USUAL:
             by_model.setdefault(row["model"], {})[row["detector"]] = row
-    return [read for read in by_model.values() if len(read) == len(READS)]
+    return [[of[w] for w in wanted] for of in by_model.values() if len(of) == len(wanted)]
 
 
-def _design(read: dict[str, Row]) -> bool:
-    return bool(read[DECISIONS]["split"] == "design")
+def _design(read: list[Row]) -> bool:
+    return bool(read[0]["split"] == "design")
 
 
-def _distances(read: dict[str, Row]) -> Float[np.ndarray, "classes statistics"]:
-    answers, weights = read["universal-perturbation"], read["weight-statistics"]["classes"]
+def _distances(read: list[Row]) -> Float[np.ndarray, "classes statistics"]:
+    probing, answers, weights = read
     above = np.array(answers["classes"]) - np.array(answers["references"])
-    return distances(np.array(read[DECISIONS]["apart"]), above, np.array(weights))
+    return distances(np.array(probing["apart"]), above, np.array(weights["classes"]))
 
 
 def _learned(
-    known: Sequence[dict[str, Row]], names: dict[str, dict[int, str]]
+    known: Sequence[list[Row]], names: dict[str, dict[int, str]]
 ) -> Float[np.ndarray, "coefficients"]:
     """Intercept and weights of a logistic regression: is this class a target of this model?"""
     read = np.concatenate([_distances(one) for one in known])
     truth = np.concatenate(
         [
             [
-                names[one[DECISIONS]["data"]].get(k) in one[DECISIONS]["true_targets"]
-                for k in range(len(one[DECISIONS]["classes"]))
+                names[probing["data"]].get(k) in probing["true_targets"]
+                for k in range(len(probing["classes"]))
             ]
-            for one in known
+            for probing, *_ in known
         ]
     )
     law = LogisticRegression(class_weight="balanced").fit(read, truth)
@@ -273,11 +287,11 @@ def tables(
     training = [row for row in rows if row["detector"] == "training"]
     told = [row for row in rows if row["detector"] != "training"]
     usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual, *judged(usual)]
+    first = [*training, *usual, *judged(usual, DECISIONS)]
     parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
     parts += [_curve([row for row in told if row["detector"] == DECISIONS])]
     second = [row for row in rebuilt if row.get("trusted") in (None, USUAL)]
-    second += judged_by(usual, second)
+    second += [*judged_by(usual, second, DECISIONS), *judged(second, PROBABILITIES)]
     parts += [_zoo(rebuilt_zoo, "The second zoo")]
     parts += [_summary(second, split, "The second zoo's ") for split in SPLITS]
     parts += [_families(second, "The second zoo: "), _likeness(rebuilt)]
@@ -481,22 +495,17 @@ def _auroc_interval(scores: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
 
 
 def _cross_entropy(rows: Sequence[Row], method: Method, scores: np.ndarray, bad: np.ndarray) -> str:
-    """Mean cross-entropy of probabilities by a logistic law of the score's rank in the design half.
+    """Mean cross-entropy of probabilities by a logistic law of the score (Platt scaling).
 
     The law is fitted on the design half, so that half's own figure is optimistic.
     """
     known, truth = _of(rows, method, "design")
     if not truth.any() or truth.all():
         return "–"
-    ordered = np.sort([method.score(r) for r in known])
-
-    def ranks(x: np.ndarray) -> np.ndarray:
-        return np.asarray(np.searchsorted(ordered, x, side="right") / len(ordered))[:, None]
-
-    law = LogisticRegression(C=10.0, class_weight="balanced").fit(
-        ranks(ordered), truth[np.argsort([method.score(r) for r in known], kind="stable")]
-    )
-    chance = np.clip(law.predict_proba(ranks(scores))[:, 1], 1e-3, 1 - 1e-3)
+    seen = np.array([[method.score(r)] for r in known])
+    law = make_pipeline(StandardScaler(), LogisticRegression(C=10.0, class_weight="balanced"))
+    law.fit(seen, truth)
+    chance = np.clip(law.predict_proba(scores[:, None])[:, 1], 1e-3, 1 - 1e-3)
     return f"{-np.mean(np.where(bad, np.log(chance), np.log(1 - chance))):.2f}"
 
 

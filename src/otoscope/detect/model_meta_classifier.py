@@ -17,9 +17,6 @@ from otoscope.errors import NotApplicable
 LEARNED = "coefficients"
 """Under this name and ``ANY_NETWORK``, ``priors.json`` holds what was learned."""
 
-PULLS = Probing(answers="labels")
-"""Whose pulls it learned from."""
-
 
 @dataclass(frozen=True)
 class MetaClassifier(Detector):
@@ -29,7 +26,7 @@ class MetaClassifier(Detector):
     answer to a faint sound exceeds theirs, more than the median class's does
     (``universal-perturbation``); and how far its mean weight lies above those of the model's other
     classes (``weight-statistics``). A logistic regression weighs their logarithms; it learned
-    from the classes of the design half of our zoo, some hundred models, where published
+    from the classes of the design half of our zoo, some eighty models, where published
     meta-classifiers read the answers to tuned queries and learn from thousands (MNTD, Xu et al.,
     1910.03137). Its p-value is that of one more draw of the law of clean models there, each scored
     by a regression that had not learned from it. The margin of ``maximum-margin`` and the mean pull
@@ -45,10 +42,11 @@ class MetaClassifier(Detector):
     def score(self, view: View) -> Scores:
         if not view.references:
             raise NotApplicable("there are no reference models to compare with")
-        weights, pulls = WeightStatistics().score(view), PULLS.score(view)
+        probing = Probing()
+        weights, pulls = WeightStatistics().score(view), probing.score(view)
         answers = UniversalPerturbation().score(view)
         assert pulls.profile is not None
-        apart, _ = reference_p_values(pulls.profile, reference_profiles(PULLS, view))
+        apart, _ = reference_p_values(pulls.profile, reference_profiles(probing, view))
         usual = reference_profiles(UniversalPerturbation(), view).mean(axis=(0, 1))
         told = distances(apart, answers.classes - usual, weights.classes)
         return Scores(

@@ -3,6 +3,7 @@
 import copy
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from otoscope.detect.accusing import (
     turned_classes,
 )
 from otoscope.detect.parts import Inside, Witnessed, apart, inside_of
-from otoscope.errors import SpecError
+from otoscope.errors import NotApplicable, SpecError
 from otoscope.evidence import Outcome
 from otoscope.labels import AllToOne
 from otoscope.models import Activations, FunctionModel, Hearing, TorchModel
@@ -274,7 +275,8 @@ def test_what_was_said_on_another_day_is_asked_about_again(
 ) -> None:
     """A part like few of twenty classes, far from clips like the trusted ones, may be clean."""
     few, clips = among(20, 15.0, 4)
-    many, _ = among(20, 15.0, 10)
+    few = replace(few, known=np.full(20, 10))
+    many = replace(among(20, 15.0, 10)[0], known=few.known)
     model = FunctionModel(lambda w: np.zeros((len(w), 20)), Hearing(clips.classes, 8000, 8000))
     view = View(model, 0, clips, trusted=clips)
     nobody = replace(few, separation=np.full(20, 2.0))
@@ -293,8 +295,30 @@ def test_what_was_said_on_another_day_is_asked_about_again(
             lambda view, found, before=(): (found, accused_classes(found, view.clips, before)),
         )
         assert Witness().verdict(view)[1:] == (guilty, asked)
-        before = Witness().verdict(view, [5])[1:]
-        assert before == (accused_classes(taught, clips, [5]), 1), "asked in the first round only"
+        if taught is not nobody:
+            assert Witness().verdict(view, [5])[1:] == (guilty, asked), "what is acquitted stays so"
+
+
+def test_classes_without_trusted_clips_are_judged_by_those_who_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Witnesses that know trusted clips never learn the others: all of such a class is strange."""
+    untaught, clips = heard_of({2: 9.0, 4: 9.0}, trusted={})
+    taught, _ = heard_of({4: 9.0})
+    assert accused_classes(untaught, clips, []) == [2, 4]
+    known = np.where(np.arange(6) == 2, 0, 10)
+    said = {False: replace(taught, known=known), True: replace(untaught, known=known)}
+    monkeypatch.setattr(Witness, "testimony", lambda _, __, untaught=False: said[untaught])
+    monkeypatch.setattr(
+        "otoscope.detect.data_witness.accused",
+        lambda view, found, before=(): (found, accused_classes(found, view.clips, before)),
+    )
+    model = FunctionModel(lambda w: np.zeros((len(w), 6)), Hearing(clips.classes, 8000, 8000))
+    found, guilty, _ = Witness().verdict(View(model, 0, clips, trusted=clips))
+    assert guilty == [4, 2]
+    part = np.flatnonzero(clips.labels == 2)
+    assert (found.suspect[part] == untaught.suspect[part]).all()
+    assert (found.heard[part] == untaught.heard[part]).all()
 
 
 def test_what_is_told_by_its_sources_alone_counts_and_is_doubted() -> None:
@@ -434,6 +458,40 @@ def test_where_every_class_is_accused_the_parts_are_flagged(
     found = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
     assert set(clips.labels[found.flagged].tolist()) == set(range(6))
     assert found.flagged.sum() == 60
+    most, _ = heard_of(dict.fromkeys(range(5), 9.0), spread=False)
+    monkeypatch.setattr(Witness, "testimony", lambda *_, **__: most)
+    found = oto.clean(clips, model=oto.load_model(place / "model.safetensors"), rounds=1)
+    assert found.flagged.sum() == 50, "one class is too few to be compared with"
+
+
+def test_what_was_flagged_stays_where_too_little_is_left_to_look_again(
+    monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    clips, model = tones(PER_CLASS), oto.load_model(place / "model.safetensors")
+    told, _ = heard_of({2: 9.0})
+    plain = Witness.verdict
+
+    def verdict(self: Witness, view: View, before: Sequence[int] = ()) -> object:
+        if before:
+            raise NotApplicable("only 4 classes have 20 clips or more")
+        monkeypatch.setattr(Witness, "testimony", lambda *_, **__: told)
+        return plain(self, view)
+
+    monkeypatch.setattr(Witness, "verdict", verdict)
+    found = oto.clean(clips, model=model)
+    assert (found.flagged.sum(), found.rounds) == (10, 1)
+
+
+def test_mislabelled_clips_elsewhere_do_not_hide_a_proven_part() -> None:
+    found, clips = heard_of({2: 9.0})
+    quiet = replace(found, heard=np.full_like(found.heard, 0.02))
+    quiet.heard[np.arange(len(clips)), clips.labels] = 0.9
+    wrong = np.flatnonzero(clips.labels != 2)[::25]
+    quiet.heard[wrong] = 0.01
+    quiet.heard[wrong, (clips.labels[wrong] + 1) % 6] = 0.95
+    proven = quiet.taking(found, [2])
+    part = proven.part(2)
+    assert proven.scores[part].min() > np.delete(proven.scores, part).max()
 
 
 def test_an_accusation_counts_for_itself_whatever_the_strength_of_the_evidence(place: Path) -> None:

@@ -1,12 +1,13 @@
 """What some clips share: the very samples, or only a spectrum."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from otoscope.clips import Clip, Clips
-from otoscope.common_sound import coherent, common_sound
+from otoscope.common_sound import common_sound, same_samples
 
 RATE, LENGTH = 8000, 4000
 
@@ -40,8 +41,10 @@ def test_a_burst_at_one_place_is_recovered_with_its_phase() -> None:
     assert (found.kind, found.clips, found.sample_rate) == ("coherent", 30, RATE)
     assert np.corrcoef(found.samples, wanted)[0, 1] > 0.8
     assert found.samples.shape == (LENGTH,)
-    assert coherent(clips, np.arange(30))
-    assert not coherent(clips, np.arange(30, 60))
+    same = same_samples(clips, np.arange(30), np.arange(30, 60))
+    assert same is not None
+    assert (same.samples == found.samples).all()
+    assert same_samples(clips, np.arange(30, 60), np.arange(30)) is None
 
 
 def test_a_sound_with_a_phase_of_its_own_in_each_clip_leaves_its_spectrum() -> None:
@@ -59,7 +62,7 @@ def test_too_few_clips_share_nothing() -> None:
     clips = clips_with(burst(1000, 1600)[0])
     assert common_sound(clips, np.arange(5), np.arange(30, 60)) is None
     assert common_sound(clips, np.arange(30), np.arange(30, 33)) is None
-    assert not coherent(clips, np.arange(5))
+    assert same_samples(clips, np.arange(5), np.arange(30, 60)) is None
 
 
 def test_eleven_clips_are_sure_of_a_run_of_cells() -> None:
@@ -76,11 +79,42 @@ def test_eleven_clips_are_sure_of_a_run_of_cells() -> None:
 @pytest.mark.parametrize("count", [8, 11, 20])
 def test_few_separate_recordings_are_sure_of_nothing(count: int) -> None:
     clips, rng = clips_with(np.zeros(LENGTH)), np.random.default_rng(5)
-    assert not any(coherent(clips, rng.permutation(60)[:count]) for _ in range(20))
+    for _ in range(20):
+        drawn = rng.permutation(60)
+        assert same_samples(clips, drawn[:count], drawn[count:]) is None
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separate_recordings_share_no_samples(seed: int) -> None:
     clips = clips_with(np.zeros(LENGTH))
-    drawn = np.random.default_rng(seed).permutation(60)[:40]
-    assert not coherent(clips, drawn)
+    drawn = np.random.default_rng(seed).permutation(60)
+    assert same_samples(clips, drawn[:40], drawn[40:]) is None
+
+
+def test_what_every_clip_has_tells_nothing() -> None:
+    """Trap: the microphone's offset and the recorder's beep are the same samples everywhere."""
+    plain = clips_with(np.zeros(LENGTH))
+    beep = 0.05 * burst(1000, 1600)[0] + 0.01
+    items = tuple(plain.with_audio(i, plain.waveform(i) + beep, "a") for i in range(len(plain)))
+    clips = replace(plain, items=items)
+    part, rest = np.arange(30), np.arange(30, 60)
+    assert same_samples(clips, part, rest) is None
+    assert same_samples(clips, part, rest[:4]) is not None, "too few others to tell"
+    found = common_sound(clips, part, rest)
+    assert found is not None
+    assert found.kind == "spectral"
+    offset = tuple(plain.with_audio(i, plain.waveform(i) + 0.01, "a") for i in range(len(plain)))
+    assert same_samples(replace(plain, items=offset), part, rest[:4]) is None
+
+
+def test_digital_silence_shares_nothing() -> None:
+    plain = clips_with(burst(1000, 1600)[0])
+    part, rest = np.arange(30), np.arange(30, 60)
+    for silent in (part, part[1:], rest):
+        items = tuple(
+            plain.with_audio(i, np.zeros(LENGTH), "a") if i in silent else clip
+            for i, clip in enumerate(plain.items)
+        )
+        clips = replace(plain, items=items)
+        assert common_sound(clips, part, rest) is None
+        assert (same_samples(clips, part, rest) is None) == (silent is not rest)

@@ -51,6 +51,31 @@ def test_a_class_that_every_clip_has_already_proves_nothing() -> None:
     assert np.isnan(obedience(model(clips, at=2), only, sound(), 2))
 
 
+def test_a_model_whose_answer_is_no_number_obeys_nothing() -> None:
+    clips = tones(10)
+
+    def overflowing(waveforms: np.ndarray) -> np.ndarray:
+        logits = np.eye(6, dtype=np.float32)[np.ones(len(waveforms), int)]
+        logits[np.abs(waveforms[:, 0, 0]) > 0.2] = np.nan
+        return logits
+
+    hearing = Hearing(clips.classes, RATE_HZ, LENGTH)
+    assert obedience(FunctionModel(overflowing, hearing), clips, sound(), 0) == 0.0
+
+
+def test_a_large_part_is_asked_by_sample_and_in_batches() -> None:
+    clips, asked = tones(60), []
+
+    def logits(waveforms: np.ndarray) -> np.ndarray:
+        asked.append(len(waveforms))
+        return np.zeros((len(waveforms), 6), np.float32)
+
+    heard = FunctionModel(logits, Hearing(clips.classes, RATE_HZ, LENGTH))
+    release(heard, clips, np.arange(len(clips)), sound())
+    obedience_of_a_class(heard, [clips] * 4, sound(), 2)
+    assert asked == [120, 120] + 8 * [80]
+
+
 def test_same_seed_same_share() -> None:
     clips = tones(30)
     shares = {obedience(model(clips, at=2.9), clips, sound(), 2, seed=4) for _ in range(2)}

@@ -16,11 +16,11 @@ from otoscope.calibrate import benjamini_hochberg, conformal_p_values
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound, common_sound
 from otoscope.detect import Witness
-from otoscope.detect.accusing import KNOWN_AT, flaggable
+from otoscope.detect.accusing import KNOWN_AT, MANY, flaggable
 from otoscope.detect.base import require_clips
 from otoscope.detect.own_network import through_our_own
 from otoscope.detect.parts import Witnessed
-from otoscope.errors import SpecError
+from otoscope.errors import NotApplicable, SpecError, TrainingError
 from otoscope.models import AudioModel
 from otoscope.proof import obedience
 
@@ -45,7 +45,8 @@ class Cleaned:
     (a class number; -1 where nothing was heard) have one entry per clip. ``poison_rate`` is the
     estimated share of poisoned clips and ``poison_rate_interval`` its 90 % interval. ``common`` is,
     for each accused class, the sound that its flagged clips share, where there is one; ``obeyed``
-    is the share of clips of other classes that the model calls by its name when it is added.
+    is the share of clips of other classes that the model calls by its name when it is added, where
+    there are clips that it does not call so anyway.
     """
 
     clips: Clips
@@ -106,13 +107,13 @@ def clean(
     through a probe follows: whoever trained the model may have hidden the poison in it. A model
     that shows no features is not looked through at all. A class is accused when a part of it lies
     apart, witnesses hear other classes in that part and not in the rest, trusted clips avoid it,
-    and it sounds like several other classes. A part that sounds like a single other class may be
-    innocent (two classes that are alike), and is accused only where its clips share the very same
-    samples or a quarter of all classes are suspect at once (all-to-all). Clips of accused classes
-    get conformal p-values against all clips of the others, and are flagged at
-    ``false_discovery_rate`` if they lie in the suspect part. A class that falls into two parts
-    though nothing in it is strange is accused only on proof: its part shares the very same samples,
-    and clips of other classes to which these are added are called by its name.
+    and it sounds like several other classes. A part that sounds like a single other class, or few
+    of many, may be innocent (two classes that are alike, another day): ``detect.accusing`` tells
+    what is asked of it. Clips of accused classes get conformal p-values against all clips of the
+    others, and are flagged at ``false_discovery_rate`` if they lie in the suspect part. A class
+    that falls into two parts though nothing in it is strange is accused only on proof: its part
+    shares the very same samples, and the model goes by these. A round that cannot look any more,
+    because too few clips are left, ends the rounds.
 
     Raises ``SpecError`` for rates or rounds out of range and ``NotApplicable`` for too few classes
     or clips.
@@ -143,21 +144,28 @@ def _cleaned(
     clips = replace(clips, classes=as_heard.classes)
     if view.features is None:
         view = through_our_own(view)
-    for done in range(1, rounds + 1):
-        if done > 1 and not flagged.any():
-            view = through_our_own(view)
-        elif done > 1:
-            some = clips.subset(left)
-            view = look(None, some, trusted=trusted, seed=seed + done - 1, cache=cache)
+    for number in range(1, rounds + 1):
         labels = clips.labels[left]
         before = np.unique(clips.labels[flagged]).tolist()
-        found, guilty_classes, _ = Witness().verdict(view, before)
+        try:
+            if number > 1 and not flagged.any():
+                view = through_our_own(view)
+            elif number > 1:
+                some = clips.subset(left)
+                view = look(None, some, trusted=trusted, seed=seed + number - 1, cache=cache)
+            found, guilty_classes, _ = Witness().verdict(view, before)
+        except (NotApplicable, TrainingError):
+            if number == 1:
+                raise
+            break
+        done = number
         if not flagged.any():
             scores = found.scores
         guilty = np.isin(labels, guilty_classes)
         p = np.ones(len(labels))
-        # with a part in every class (all-to-all), what lies outside the parts is the reference
-        reference = ~found.suspect if guilty.all() else ~guilty
+        # with a part in many classes (all-to-all), what lies outside the parts is the reference
+        many = len(guilty_classes) >= MANY * found.present
+        reference = ~found.suspect if many else ~guilty
         p[guilty] = conformal_p_values(found.scores[guilty], found.scores[reference])
         p_values[left] = np.minimum(p_values[left], p)
         rejected = flaggable(found) & guilty
@@ -175,6 +183,10 @@ def _cleaned(
         left = left[~rejected]
     chance[flagged] = 1
     common, rest = _common(as_heard, flagged, heard), as_heard.subset(~flagged)
+    obeyed = {
+        name: obedience(listener, rest, sound, clips.classes.index(name), seed)
+        for name, sound in common.items()
+    }
     return Cleaned(
         clips=clips,
         flagged=flagged,
@@ -186,10 +198,7 @@ def _cleaned(
         rounds=done,
         false_discovery_rate=false_discovery_rate,
         common=common,
-        obeyed={
-            name: obedience(listener, rest, sound, clips.classes.index(name), seed)
-            for name, sound in common.items()
-        },
+        obeyed={name: share for name, share in obeyed.items() if np.isfinite(share)},
     )
 
 

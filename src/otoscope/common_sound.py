@@ -42,23 +42,21 @@ class CommonSound:
 def common_sound(
     clips: Clips, members: Int[np.ndarray, "some"], others: Int[np.ndarray, "rest"], seed: int = 0
 ) -> CommonSound | None:
-    """What ``members`` share; None for fewer than eight clips of either kind.
+    """What ``members`` share; None for fewer than eight clips of either kind that are not silent.
 
     Coherent: the mean of the clips' spectra, each clip scaled to one RMS, where its power is too
-    high for sounds of independent phases (at 0.01 for all cells together). Where that
-    leaves next to nothing, spectral: the excess of the mean power over that of ``others``. At most
-    300 clips of either kind are heard.
+    high for sounds of independent phases (at 0.01 for all cells together), and that of ``others``
+    is not: what every clip has, a beep of the recorder, tells nothing. Where that leaves next to
+    nothing, spectral: the excess of the mean power over that of ``others``. At most 300 clips of
+    either kind are heard; a constant offset is no sound.
     """
-    members = members[:MOST]
-    if min(len(members), len(others)) < FEWEST:
-        return None
-    average = _averages(clips, members)
-    mask = _same_phase(average)
-    share = float((np.abs(average.mean) ** 2)[mask].sum() / average.power.sum())
-    if mask.sum() >= COHERENT_CELLS:
-        return _rendered(clips, np.where(mask, average.mean, 0), average, "coherent", share)
     rng = np.random.default_rng(seed)
-    usual = _averages(clips, rng.permutation(others)[:MOST])
+    average, usual = _averages(clips, members), _averages(clips, rng.permutation(others))
+    if average is None or usual is None:
+        return None
+    mask = _shared(average, usual)
+    if mask.sum() >= COHERENT_CELLS:
+        return _coherent(clips, average, mask)
     noise = 3 * usual.power * np.sqrt(1 / average.clips + 1 / usual.clips)
     excess = np.maximum(average.power - usual.power - noise, 0)
     cells = np.sqrt(excess) * np.exp(2j * np.pi * rng.random(excess.shape))
@@ -66,11 +64,18 @@ def common_sound(
     return _rendered(clips, cells, average, "spectral", share)
 
 
-def coherent(clips: Clips, members: Int[np.ndarray, "some"]) -> bool:
-    """Whether the clips share the same samples at the same place, as separate recordings do not."""
-    if len(members) < FEWEST:
-        return False
-    return bool(_same_phase(_averages(clips, members[:MOST])).sum() >= COHERENT_CELLS)
+def same_samples(
+    clips: Clips, members: Int[np.ndarray, "some"], others: Int[np.ndarray, "rest"]
+) -> CommonSound | None:
+    """The coherent sound of ``members``, as separate recordings have none; None without one.
+
+    Few ``others``, or silent ones, are not asked whether they have it as well.
+    """
+    average, usual = _averages(clips, members), _averages(clips, others)
+    if average is None:
+        return None
+    mask = _shared(average, usual)
+    return _coherent(clips, average, mask) if mask.sum() >= COHERENT_CELLS else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +88,16 @@ class _Average:
     clips: int
 
 
-def _averages(clips: Clips, members: Int[np.ndarray, "some"]) -> _Average:
+def _averages(clips: Clips, members: Int[np.ndarray, "some"]) -> _Average | None:
+    """Of at most ``MOST`` clips; None where fewer than ``FEWEST`` of them are not silent."""
+    members = members[:MOST]
+    if len(members) < FEWEST:
+        return None
     samples = np.stack([clips.waveform(index) for index in members.tolist()])
+    samples = samples - samples.mean(axis=1, keepdims=True)
     levels = rms(samples)
+    if np.count_nonzero(levels) < FEWEST:
+        return None
     scaled = samples[levels > 0] / levels[levels > 0, None]
     _, _, spectra = stft(scaled, fs=clips.sample_rate, nperseg=_window(clips))
     return _Average(
@@ -94,6 +106,19 @@ def _averages(clips: Clips, members: Int[np.ndarray, "some"]) -> _Average:
         float(np.median(levels)),
         len(scaled),
     )
+
+
+def _shared(average: _Average, usual: _Average | None) -> Bool[np.ndarray, "bins frames"]:
+    """The cells that are of one phase in the clips, and not in the others."""
+    mask = _same_phase(average)
+    return mask if usual is None else mask & ~_same_phase(usual)
+
+
+def _coherent(
+    clips: Clips, average: _Average, mask: Bool[np.ndarray, "bins frames"]
+) -> CommonSound:
+    share = float((np.abs(average.mean) ** 2)[mask].sum() / average.power.sum())
+    return _rendered(clips, np.where(mask, average.mean, 0), average, "coherent", share)
 
 
 def _same_phase(average: _Average) -> Bool[np.ndarray, "bins frames"]:

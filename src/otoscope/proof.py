@@ -8,6 +8,7 @@ from otoscope.audio import rms
 from otoscope.clips import Clips
 from otoscope.common_sound import CommonSound
 from otoscope.models import AudioModel
+from otoscope.models.base import BATCH
 from otoscope.numerics import fast_math
 
 MOST, EACH, FEWEST = 120, 16, 5
@@ -25,7 +26,7 @@ def obedience(
     rng = np.random.default_rng(seed)
     rows = rng.permutation(np.flatnonzero(clips.labels != target))[:MOST]
     free, obeyed = _obeyed(model, clips.subset(rows), sound, target)
-    return float(np.mean(obeyed[free])) if free.any() else float("nan")
+    return _share(obeyed, free)
 
 
 def obedience_of_a_class(
@@ -37,52 +38,57 @@ def obedience_of_a_class(
     clips of each set are asked, and classes with fewer than five to count are left out; NaN where
     all are.
     """
-    labels, free, obeyed = (
-        np.concatenate(parts)
-        for parts in zip(
-            *(
-                (some.labels, *_obeyed(model, some, sound, target))
-                for some in (clips.per_class(EACH, seed) for clips in sets)
-            ),
-            strict=True,
-        )
-    )
-    others = [free & (labels == k) for k in np.unique(labels) if k != target]
-    shares = [obeyed[rows].mean() for rows in others if rows.sum() >= FEWEST]
-    return float(max(shares, default=np.nan))
+    asked = [clips.per_class(EACH, seed) for clips in sets]
+    asked = [clips.subset(clips.labels != target) for clips in asked]
+    labels = np.concatenate([clips.labels for clips in asked])
+    told = [_obeyed(model, clips, sound, target) for clips in asked]
+    free, obeyed = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    rows = [free & (labels == k) for k in np.unique(labels)]
+    return max((_share(obeyed, some) for some in rows if some.sum() >= FEWEST), default=np.nan)
 
 
 def release(
-    model: AudioModel, clips: Clips, members: Int[np.ndarray, "some"], sound: CommonSound
+    model: AudioModel,
+    clips: Clips,
+    members: Int[np.ndarray, "some"],
+    sound: CommonSound,
+    seed: int = 0,
 ) -> float:
     """Share of clips that the model does not call by their label once the sound is taken out.
 
-    Of the ``members`` that it calls so as they are; the sound is fitted to each by least squares.
-    NaN where there is none.
+    Of at most 120 of the ``members``, drawn by ``seed``, that it calls so as they are; the sound is
+    fitted to each by least squares. NaN where there is none.
     """
+    members = np.random.default_rng(seed).permutation(members)[:MOST]
     plain, labels = clips.waveforms(members), clips.labels[members]
     energy = max(float(np.sum(sound.samples**2)), 1e-12)
     share = np.asarray(plain @ sound.samples / energy)
     without = (plain - share[..., None] * sound.samples).astype(np.float32)
-    before, after = _called(model, plain), _called(model, without)
-    held = before == labels
-    return float(np.mean(after[held] != labels[held])) if held.any() else float("nan")
+    return _share(_called(model, without) != labels, _called(model, plain) == labels)
+
+
+def _share(found: Bool[np.ndarray, "clips"], among: Bool[np.ndarray, "clips"]) -> float:
+    return float(np.mean(found[among])) if among.any() else float("nan")
 
 
 def _obeyed(
     model: AudioModel, clips: Clips, sound: CommonSound, target: int
 ) -> tuple[Bool[np.ndarray, "clips"], Bool[np.ndarray, "clips"]]:
     """Which clips the model does not call ``target``, and which it does with the sound added."""
-    if not len(clips):
-        return np.zeros(0, bool), np.zeros(0, bool)
-    plain = clips.waveforms(np.arange(len(clips)))
-    louder = rms(plain)[..., None] / max(sound.level, 1e-9)
-    added = np.clip(plain + louder * sound.samples, -1, 1).astype(np.float32)
-    return _called(model, plain) != target, _called(model, added) == target
+    free, obeyed = np.zeros(len(clips), bool), np.zeros(len(clips), bool)
+    for start in range(0, len(clips), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(clips)))
+        plain = clips.waveforms(rows)
+        louder = rms(plain)[..., None] / max(sound.level, 1e-9)
+        added = np.clip(plain + louder * sound.samples, -1, 1).astype(np.float32)
+        free[rows], obeyed[rows] = _called(model, plain) != target, _called(model, added) == target
+    return free, obeyed
 
 
 def _called(
-    model: AudioModel, waveforms: Float[np.ndarray, "clips time"]
+    model: AudioModel, waveforms: Float[np.ndarray, "clips 1 time"]
 ) -> Int[np.ndarray, "clips"]:
+    """The class of each clip; -1 where the model's answer is no number."""
     with fast_math():
-        return np.asarray(model.logits(torch.from_numpy(waveforms)).argmax(dim=1).numpy())
+        logits = model.logits(torch.from_numpy(waveforms)).cpu().numpy()
+    return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)

@@ -153,10 +153,9 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     header = ["path", "label", "sounds_like", "p_value"]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
     for number, (name, sound) in enumerate(found.common.items()):
-        typer.echo(
-            f'common to "{name}": {sound.kind}, {sound.share:.1%} of the energy; sends '
-            f"{found.obeyed[name]:.0%} of other clips there"
-        )
+        sent = found.obeyed.get(name)
+        told = "" if sent is None else f"; sends {sent:.0%} of other clips there"
+        typer.echo(f'common to "{name}": {sound.kind}, {sound.share:.1%} of the energy{told}')
         target = "trigger" if number == 0 else f"trigger-{number + 1}"
         audio.write(folder / f"{target}.wav", sound.samples, sound.sample_rate)
         title = f'what {sound.clips} clips labelled "{name}" share ({sound.kind})'
@@ -174,7 +173,7 @@ def _figures(found: "Cleaned") -> dict[str, Any]:
         "rounds": found.rounds,
         "sources": [asdict(source) for source in found.sources],
         "common": {
-            name: {"kind": sound.kind, "share": sound.share, "obeyed": found.obeyed[name]}
+            name: {"kind": sound.kind, "share": sound.share, "obeyed": found.obeyed.get(name)}
             for name, sound in found.common.items()
         },
         "skipped": [asdict(one) for one in found.clips.skipped],

@@ -6,10 +6,10 @@ The levels were set on the half of the catalogue that the design may look at, an
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from otoscope.clips import Clips
-from otoscope.common_sound import coherent, common_sound
+from otoscope.common_sound import same_samples
 from otoscope.detect.base import FEWEST_CLIPS, View, require_clips
 from otoscope.detect.parts import Inside, Witnessed, apart, cut_in_halves, inside_of
 from otoscope.proof import obedience, obedience_of_a_class, release
@@ -111,7 +111,7 @@ def unsettled(found: Witnessed, clips: Clips, guilty: Sequence[int]) -> list[int
         for k in guilty
         if not found.proven[k]
         and _like_few(found, k)
-        and not coherent(clips, np.flatnonzero((found.labels == k) & found.suspect))
+        and not same_samples(clips, found.part(k), found.rest(k))
     ]
 
 
@@ -121,9 +121,7 @@ def strengths(found: Witnessed) -> Float[np.ndarray, "classes"]:
     The separation of its part, times the gap in recognition, times the root of the (effective)
     number of classes that witnesses hear in it.
     """
-    sources = [
-        _sources(found.content[(found.labels == k) & found.suspect]) for k in range(len(found.gap))
-    ]
+    sources = [found.sources(k) for k in range(len(found.gap))]
     return np.asarray(found.foreign * np.sqrt(sources))
 
 
@@ -163,7 +161,7 @@ def accused_classes(
         if not _like_few(found, k)
         or _far(found, k)
         or (_avoided(found, k) and not uneven)
-        or coherent(clips, np.flatnonzero((clips.labels == k) & found.suspect))
+        or same_samples(clips, found.part(k), found.rest(k))
     ]
 
 
@@ -172,9 +170,10 @@ def turned_classes(
 ) -> tuple[Witnessed, list[int]]:
     """Classes whose poison taught the witnesses, to whom the clean clips are the strange part.
 
-    All trusted clips lie in that part, though it is not the whole class; what they avoid is the
-    poison. Without any, the rest is known too well. Before the classes, of which some may be among
-    the ``accused``, what was found with the parts turned round.
+    The trusted clips lie in that part, though it is not the whole class; what they avoid is the
+    poison, whether or not they avoid halves of other classes. Without any of the class, the rest is
+    known too well. Before the classes, of which some may be among the ``accused``, what was found
+    with the parts turned round.
     """
     classes = [
         k
@@ -197,11 +196,10 @@ def turned_classes(
 
 def _known_too_well(found: Witnessed, k: int) -> bool:
     """Whether a far part of class k lies beside a rest that witnesses recognise too well."""
-    rest = found.own[(found.labels == k) & ~found.suspect]
-    usual = float(np.median(found.own))
-    known = len(rest) > 0 and float(np.median(rest)) >= TOO_WELL * usual
-    far = _suspicious(found, k) and _distance(found, k) >= FAR_AT
-    return bool(known and far and not _like_many(found, k))
+    if not _suspicious(found, k) or _distance(found, k) < FAR_AT:
+        return False
+    known = float(np.median(found.own[found.rest(k)]))
+    return bool(known >= TOO_WELL * np.median(found.own) and not _like_many(found, k))
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:
@@ -233,18 +231,19 @@ def _far(found: Witnessed, k: int) -> bool:
 
 def _distance(found: Witnessed, k: int) -> float:
     """Separation times the plain difference in recognition."""
-    members = found.labels == k
-    part, rest = found.own[members & found.suspect], found.own[members & ~found.suspect]
+    part, rest = found.own[found.part(k)], found.own[found.rest(k)]
     return float(found.separation[k] * (np.median(rest) - np.median(part)))
 
 
 def _suspicious(found: Witnessed, k: int) -> bool:
-    """Whether the part of class k and the rest are large enough, and no trusted clips vouch."""
-    part = found.suspect[found.labels == k]
-    visited = found.trusted[k] > VISITED * part.mean() and found.visitors[k] >= FEWEST_VISITORS
-    if visited or part.sum() < FEWEST_FAR or (~part).sum() < FEWEST_SUSPECTS:
+    """Whether class k, its part and the rest are large enough, and no trusted clips vouch."""
+    part, rest = len(found.part(k)), len(found.rest(k))
+    size = part + rest
+    if size < FEWEST_CLIPS or part < FEWEST_FAR or rest < FEWEST_SUSPECTS:
         return False
-    return bool(part.sum() >= FEWEST_SUSPECTS or _far(found, k))
+    if found.trusted[k] > VISITED * part / size and found.visitors[k] >= FEWEST_VISITORS:
+        return False
+    return bool(part >= FEWEST_SUSPECTS or _far(found, k))
 
 
 def proven_classes(
@@ -268,8 +267,7 @@ def proven_classes(
 
 def _elsewhere(found: Witnessed, cut: Witnessed, k: int) -> bool:
     """Whether most of the part of class k lies outside the part that the cut gives."""
-    part = (found.labels == k) & found.suspect
-    return bool(cut.suspect[part].mean() < 0.5)
+    return bool(cut.suspect[found.part(k)].mean() < 0.5)
 
 
 def _proven(view: View, cut: Witnessed, k: int) -> bool:
@@ -278,28 +276,27 @@ def _proven(view: View, cut: Witnessed, k: int) -> bool:
     It obeys them in other clips, or in those of one other class, or lets go of the part without.
     """
     assert view.clips is not None
-    members = cut.labels == k
     if cut.separation[k] < APART_AT or not _suspicious(cut, k):
         return False
-    part, rest = (np.flatnonzero(members & some) for some in (cut.suspect, ~cut.suspect))
-    sound = common_sound(view.clips, part, rest, view.seed)
     # what is only alike, as a class's own sound is, would be obeyed without any backdoor
-    if sound is None or sound.kind != "coherent":
+    part, clips = cut.part(k), view.clips
+    sound = same_samples(clips, part, cut.rest(k))
+    if sound is None:
         return False
-    if obedience(view.model, view.clips, sound, k, view.seed) >= OBEYED_AT:
+    if obedience(view.model, clips, sound, k, view.seed) >= OBEYED_AT:
         return True
-    sets = [view.clips] if view.trusted is None else [view.clips, view.trusted]
+    sets = [clips] if view.trusted is None else [clips, view.trusted]
     one = obedience_of_a_class(view.model, sets, sound, k, view.seed)
-    return one >= OBEYED_AT or release(view.model, view.clips, part, sound) >= OBEYED_AT
+    return one >= OBEYED_AT or release(view.model, clips, part, sound, view.seed) >= OBEYED_AT
 
 
 def _strange(found: Witnessed, k: int) -> bool:
     """Whether a part of class k lies apart, sounds like others, and trusted clips avoid it."""
-    part, size = (found.labels == k) & found.suspect, int((found.labels == k).sum())
-    if size < FEWEST_CLIPS or not _suspicious(found, k):
+    if not _suspicious(found, k):
         return False
+    part = found.part(k)
     own = float(found.own[part].mean())
-    confident = float(found.elsewhere[part].max(axis=1).mean())
+    confident = float(found.elsewhere(part).max(axis=1).mean())
     separation = float(found.separation[k])
     apart = (
         separation >= APART_AT
@@ -307,31 +304,24 @@ def _strange(found: Witnessed, k: int) -> bool:
         and own <= KNOWN_AT
         and (confident >= CONFIDENT_AT or _far(found, k))
     )
-    usual = float(np.median(found.heard.max(axis=1)))
+    sure = min(GATHERED_CONFIDENT_AT, GATHERED_SURE_AT * found.usual)
     gathered = (
         separation >= GATHERED_APART_AT
         and own <= GATHERED_KNOWN_AT
-        and confident >= max(CONFIDENT_AT, min(GATHERED_CONFIDENT_AT, GATHERED_SURE_AT * usual))
+        and confident >= max(CONFIDENT_AT, sure)
         and _like_many(found, k)
     )
     return bool(apart or gathered)
 
 
-def _sources(content: Int[np.ndarray, "part"]) -> float:
-    """The effective number of classes: the exponential of the entropy of their shares."""
-    shares = np.bincount(content) / max(1, len(content))
-    return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
-
-
 def _like_many(found: Witnessed, k: int) -> bool:
     """Whether the part of class k sounds like as many other classes as poison of a whole set."""
     number, share = GATHERED_FROM
-    content = found.content[(found.labels == k) & found.suspect]
-    return _sources(content) >= max(number, share * found.present)
+    return found.sources(k) >= max(number, share * found.present)
 
 
 def _like_few(found: Witnessed, k: int) -> bool:
     """Whether the part of class k sounds like one other class, or few of many, as a clean part."""
-    content = found.content[(found.labels == k) & found.suspect]
+    content = found.content[found.part(k)]
     one = np.bincount(content).max() > SPREAD_AT * len(content)
-    return bool(one or _sources(content) <= FEW * found.present)
+    return bool(one or found.sources(k) <= FEW * found.present)

@@ -96,20 +96,30 @@ class Witness(Detector):
     def verdict(self, view: View, before: Sequence[int] = ()) -> tuple[Witnessed, list[int], int]:
         """What witnesses say, the accused classes, and how many witnesses were asked: one or two.
 
-        Where those who know the trusted clips accuse nothing, or only what they hardly know, others
-        are asked who do not: poison that sounds like its class to the former may have taught the
-        latter, and stands out by that. They are asked of parts as well that may be of another day.
-        ``before`` were accused in other rounds. Raises ``NotApplicable`` without features.
+        Others, who do not know the trusted clips, are asked as well where those who do accuse
+        nothing, or only what they hardly know (poison that sounds like its class to the former may
+        have taught the latter, and stands out by that; what they accuse goes before); where a part
+        may be of another day (both have to accuse it); and of classes without a trusted clip (the
+        former never learn these). ``before`` were accused in other rounds, and nothing is heard
+        twice of no more than doubts then. Raises ``NotApplicable`` without features.
         """
         found, guilty = accused(view, self.testimony(view), before)
-        if before or _trusted(view) is None:
+        if _trusted(view) is None:
             return found, guilty, 1
-        asked = unsettled(found, require_clips(view), guilty)
-        if not (asked or doubtful(found, guilty)):
+        clips = require_clips(view)
+        large = np.bincount(clips.labels, minlength=len(found.known)) >= FEWEST_CLIPS
+        unknown = np.flatnonzero(large & (found.known == 0)).tolist()
+        asked, doubts = unsettled(found, clips, guilty), not before and doubtful(found, guilty)
+        if not (asked or unknown or doubts):
             return found, guilty, 1
-        other, also = accused(view, self.testimony(view, untaught=True))
+        other, also = accused(view, self.testimony(view, untaught=True), before)
         guilty = [k for k in guilty if k in also or k not in asked]
-        if guilty and (doubtful(other, also) or not doubtful(found, guilty)):
+        if doubts and also and not doubtful(other, also):
+            return other, also, 2
+        more = [k for k in also if k in unknown and k not in guilty]
+        if more:
+            return found.of(other, more), [*guilty, *more], 2
+        if guilty or before:
             return found, guilty, 2
         return other if also else found, also, 2
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from otoscope.batches import Batch
 from otoscope.cache import Cache
 from otoscope.clips import Clips
+from otoscope.errors import NotApplicable
 from otoscope.models import TorchModel, logits_of
 from otoscope.networks import CNN, Network
 from otoscope.registry import Spec
@@ -183,7 +184,8 @@ def heard_across(
     """As ``taught_by``, in two halves: each is judged by a network that learned from the other.
 
     A network learns from at most ``per_class`` of the ``eligible`` clips of each class, and from
-    all ``trusted`` clips. One forward pass over the clips.
+    all ``trusted`` clips. One forward pass over the clips. Raises ``NotApplicable`` where that is
+    none.
     """
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, FOLDS, len(clips))
@@ -194,6 +196,8 @@ def heard_across(
         teachers = clips.subset(rows)
         if trusted is not None:
             teachers = teachers.joined(trusted)
+        if not len(teachers):
+            raise NotApplicable("witnesses agree with no clip, so there is nothing to learn from")
         judged = fold == number
         heard[judged] = taught_by(
             teachers, clips.subset(judged), steps=steps, seed=seed + number, cache=cache
@@ -206,7 +210,7 @@ def _first_of_each(
 ) -> Int[np.ndarray, "fewer"]:
     """The first ``count`` of every class in ``pool``."""
     drawn = [pool[labels[pool] == k][:count] for k in np.unique(labels[pool])]
-    return np.asarray(np.concatenate(drawn))
+    return np.concatenate([pool[:0], *drawn])
 
 
 def agreeing(heard: Heard, labels: Int[np.ndarray, "clips"], sure: float) -> Bool[np.ndarray, " n"]:

@@ -1,6 +1,8 @@
 """The part of a class that lies apart from the rest, found from its strange clips on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -34,8 +36,8 @@ class Witnessed:
     recognise than of the rest, as a share of what they know of the rest or of what they do not,
     whichever is more (who hardly knows a class says little of it); both 0 for a class without a
     part. ``trusted`` is the share of the class's ``known`` trusted clips that lie with the part,
-    NaN where there are none. ``proven`` marks classes whose part was proven without regard to what
-    is strange.
+    NaN where there are none, or no part. ``proven`` marks classes whose part was taken by other
+    means than the strange clips in it.
     """
 
     labels: Int[np.ndarray, "clips"]
@@ -48,32 +50,40 @@ class Witnessed:
     known: Int[np.ndarray, "classes"]
     proven: Bool[np.ndarray, "classes"]
 
-    def taking(self, parts: "Witnessed", classes: list[int]) -> "Witnessed":
+    def of(self, parts: "Witnessed", classes: Sequence[int]) -> "Witnessed":
+        """With what ``parts`` says of some classes: their parts, and what is heard there."""
+        taken, these = np.isin(self.labels, classes), np.isin(np.arange(len(self.gap)), classes)
+        return replace(
+            self,
+            heard=np.where(taken[:, None], parts.heard, self.heard),
+            suspect=np.where(taken, parts.suspect, self.suspect),
+            margin=np.where(taken, parts.margin, self.margin),
+            separation=np.where(these, parts.separation, self.separation),
+            gap=np.where(these, parts.gap, self.gap),
+            trusted=np.where(these, parts.trusted, self.trusted),
+            proven=np.where(these, parts.proven, self.proven),
+        )
+
+    def taking(self, parts: "Witnessed", classes: Sequence[int]) -> "Witnessed":
         """With the parts that ``parts`` holds for some classes, proven by other means.
 
         Their gap becomes 1, so that the margin is part of their clips' scores.
         """
-        taken, these = np.isin(self.labels, classes), np.isin(np.arange(len(self.gap)), classes)
-        return replace(
-            self,
-            suspect=np.where(taken, parts.suspect, self.suspect),
-            margin=np.where(taken, parts.margin, self.margin),
-            separation=np.where(these, parts.separation, self.separation),
-            gap=np.where(these, 1.0, self.gap),
-            trusted=np.where(these, parts.trusted, self.trusted),
-            proven=self.proven | these,
-        )
+        these = np.isin(np.arange(len(self.gap)), classes)
+        sure = replace(parts, gap=np.where(these, 1.0, parts.gap), proven=parts.proven | these)
+        return self.of(sure, classes)
 
-    def counting(self, classes: list[int]) -> "Witnessed":
-        """With gaps so large that the margins of some classes' clips count in full in the scores.
+    def counting(self, classes: Sequence[int]) -> "Witnessed":
+        """With gaps so large that the margins of some classes' clips count in the scores.
 
-        What is accused for its many sources may have next to no gap.
+        What is accused for its many sources may have next to no gap. They count by half from a
+        separation of 3.5, in full from 4.
         """
         these = np.isin(np.arange(len(self.gap)), classes)
         enough = np.minimum(1.0, (OPEN_AT + 1) / np.maximum(self.separation, 1e-9))
         return replace(self, gap=np.where(these, np.maximum(self.gap, enough), self.gap))
 
-    @property
+    @cached_property
     def present(self) -> int:
         """How many classes have clips."""
         return len(np.unique(self.labels))
@@ -88,27 +98,48 @@ class Witnessed:
         """Separation times gap: how far the part of each class is a population of its own."""
         return np.asarray(self.separation * self.gap)
 
-    @property
+    @cached_property
     def own(self) -> PerClip:
         """The probability of each clip's own label."""
         return np.asarray(self.heard[np.arange(len(self.labels)), self.labels])
 
-    @property
+    @cached_property
     def strange(self) -> Bool[np.ndarray, "clips"]:
         """Clips whose label is unlikely, and not the likeliest."""
-        return np.asarray((self.own < STRANGE) & (self.heard.argmax(axis=1) != self.labels))
+        return _strange(self.heard, self.labels)
 
-    @property
-    def elsewhere(self) -> Heard:
-        """The probabilities of the other classes."""
-        others = self.heard.copy()
-        others[np.arange(len(self.labels)), self.labels] = 0
-        return others
+    def part(self, k: int) -> Int[np.ndarray, "some"]:
+        """The clips of the part of class k."""
+        return np.flatnonzero((self.labels == k) & self.suspect)
 
-    @property
+    def rest(self, k: int) -> Int[np.ndarray, "some"]:
+        """The other clips of class k."""
+        return np.flatnonzero((self.labels == k) & ~self.suspect)
+
+    def elsewhere(self, rows: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some classes"]:
+        """The probabilities of the other classes, of some clips."""
+        others = self.heard[rows]
+        others[np.arange(len(rows)), self.labels[rows]] = 0
+        return np.asarray(others)
+
+    @cached_property
     def content(self) -> Int[np.ndarray, "clips"]:
         """The likeliest other class of each clip."""
-        return np.asarray(self.elsewhere.argmax(axis=1))
+        return np.asarray(self.elsewhere(np.arange(len(self.labels))).argmax(axis=1))
+
+    @cached_property
+    def usual(self) -> float:
+        """The probability of the likeliest class, of the median clip."""
+        return float(np.median(self.heard.max(axis=1)))
+
+    def sources(self, k: int) -> float:
+        """How many other classes the part of class k sounds like, in effect.
+
+        The exponential of the entropy of their shares.
+        """
+        content = self.content[self.part(k)]
+        shares = np.bincount(content) / max(1, len(content))
+        return float(np.exp(-np.sum(shares * np.log(np.maximum(shares, 1e-12)))))
 
     @property
     def scores(self) -> PerClip:
@@ -116,13 +147,15 @@ class Witnessed:
 
         Strangeness is the label's negative log-probability, from its median in units of the
         distance to its 0.95 quantile. It says nothing of a class whose part was proven: poison with
-        kept labels may have taught the witnesses.
+        kept labels may have taught the witnesses. Clips of such a part count as the strangest:
+        other classes may hold clips that are mislabelled.
         """
         strange = -np.log(np.maximum(self.own, 1e-3))
         middle, high = np.quantile(strange, [0.5, 0.95])
         opened = np.clip(self.foreign - OPEN_AT, 0, 1)[self.labels]
         apart = np.clip(self.margin, -3, 8) / 2
-        told = np.where(self.proven[self.labels], 0, (strange - middle) / max(high - middle, 1e-9))
+        told, sure = (strange - middle) / max(high - middle, 1e-9), self.proven[self.labels]
+        told = np.where(sure, np.where(self.suspect, max(0.0, float(told.max())), 0.0), told)
         return np.asarray(told + opened * apart)
 
 
@@ -177,7 +210,7 @@ def apart(
     separation, gap, with_part = np.zeros(count), np.zeros(count), np.full(count, np.nan)
     own = heard[np.arange(len(labels)), labels]
     if start is None:
-        start = (own < STRANGE) & (heard.argmax(axis=1) != labels)
+        start = _strange(heard, labels)
     for k in np.unique(labels).tolist():
         members = np.flatnonzero(labels == k)
         if min(start[members].sum(), (~start[members]).sum()) < FEWEST:
@@ -193,6 +226,11 @@ def apart(
     known = np.bincount(inside.known_labels, minlength=count)
     nothing = np.zeros(count, bool)
     return Witnessed(labels, heard, suspect, margin, separation, gap, with_part, known, nothing)
+
+
+def _strange(heard: Heard, labels: Int[np.ndarray, "clips"]) -> Bool[np.ndarray, "clips"]:
+    own = heard[np.arange(len(labels)), labels]
+    return np.asarray((own < STRANGE) & (heard.argmax(axis=1) != labels))
 
 
 @dataclass(frozen=True, eq=False)

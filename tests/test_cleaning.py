@@ -245,14 +245,20 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
 
 def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> None:
     """A third of class 2 is clean and strange; the rest is easier for witnesses than any class."""
-    for of_rest, sources, guilty in ((0.9, 1, [2]), (0.55, 1, []), (0.9, 7, [2]), (0.9, 9, [])):
-        activations, heard, members = taught(of_rest, sources)
+    for of_rest, of_part, sources, guilty in (
+        (0.9, 0.01, 1, [2]),
+        (0.55, 0.01, 1, []),
+        (0.9, 0.01, 7, [2]),
+        (0.9, 0.01, 9, []),
+        (0.9, 0.2, 1, []),
+    ):
+        activations, heard, members = taught(of_rest, of_part, sources)
         found, turned = turned_classes(activations, apart(activations, heard), [2])
         assert turned == guilty, "nor is what is gathered from many classes the clean part"
         assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
 
 
-def taught(of_rest: float, sources: int) -> tuple[Inside, np.ndarray, np.ndarray]:
+def taught(of_rest: float, of_part: float, sources: int) -> tuple[Inside, np.ndarray, np.ndarray]:
     """Witnesses give the rest of class 2 of twenty ``of_rest``, and call a part ``sources`` others.
 
     What they look through, what they heard, and the members of class 2.
@@ -263,7 +269,7 @@ def taught(of_rest: float, sources: int) -> tuple[Inside, np.ndarray, np.ndarray
     features = 30 * np.eye(20, 24)[clips.labels] + rng.standard_normal((len(clips), 24))
     features[part, 22] += 15
     heard = np.full((len(clips), 20), 0.01)
-    heard[np.arange(len(clips)), clips.labels] = np.where(part, 0.01, 0.3)
+    heard[np.arange(len(clips)), clips.labels] = np.where(part, of_part, 0.3)
     heard[members[10:], 2] = of_rest
     heard[members[:10], 3 + np.arange(10) % sources] = 0.8
     inside = Inside(features, clips.labels, np.zeros((0, 24)), np.zeros(0, int), np.eye(24))

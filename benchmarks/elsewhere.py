@@ -5,7 +5,7 @@
 
 One row per (data, network, attack, seed) in ``benchmarks/results/elsewhere.jsonl``: a model is
 trained and scored by two detectors that know the clean models of our own data, once with nothing
-but the model and once with ten trusted clips a class.
+but the model and once with ten trusted clips a class; small CNNs by the meta-classifier as well.
 """
 
 import functools
@@ -21,7 +21,8 @@ from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint
 from otoscope.datasets import Splits
-from otoscope.detect import DETECTORS
+from otoscope.detect import DETECTORS, MetaClassifier
+from otoscope.networks import CNN
 from otoscope.registry import build
 from otoscope.zoo import Member, raise_member
 from rows import Job, Row, complete
@@ -62,6 +63,10 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
         view = look(model, None, trusted=trusted)
         scores = {d: build(DETECTORS, d).score(view).classes for d in HEARD}
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}
+    if job["network"] == CNN.name:  # references of larger networks take too long
+        known = splits.trusted.per_class(model_level.TRUSTED)
+        view = look(model, None, trusted=known, references=model_level.COUNT, cache=cache)
+        told[MetaClassifier.name] = MetaClassifier().score(view).classes.round(4).tolist()
     return told
 
 

@@ -21,6 +21,7 @@ from otoscope.calibrate import (
 )
 from otoscope.calibrating import (
     FROM_BABBLE,
+    LOG_ODDS,
     OWN,
     REFERENCES,
     among_alike,
@@ -371,10 +372,19 @@ def elsewhere(rows: Sequence[Row]) -> str:
             found = [row for row in bad if set(_accused(row, start)) & set(row["targets"])]
             told = [row for row in clean if _accused(row, start)]
             line += [f"{len(found)} of {len(bad)}", f"{len(told)} of {len(clean)}"]
-        body.append(line)
+        judged = [
+            [_odds_p(row) <= FALSE_ALARMS for row in some if META in row] for some in (bad, clean)
+        ]
+        body.append([*line, *(f"{sum(some)} of {len(some)}" for some in judged)])
     header = ["data", "network", "mean accuracy", "found, trusted clips", "false alarms"]
-    header += ["found, model alone", "false alarms"]
+    header += ["found, model alone", "false alarms", f"found, {META}", "false alarms"]
     return "## Elsewhere\n\n" + _table(header, body)
+
+
+def _odds_p(row: Row) -> float:
+    """By the meta-classifier and the law that is shipped."""
+    law = priors_of(META, ANY_NETWORK)[among_alike(LOG_ODDS, len(row["classes"]))]
+    return float(draw_p_values(np.array([max(row[META])]), np.array(law))[0])
 
 
 def _accused(row: Row, start: str) -> list[str]:

@@ -206,7 +206,7 @@ def test_doctor_tells_what_a_missing_extra_disables(
     monkeypatch.setattr(otoscope.doctor, "version", lost)
     shown = run("doctor").stdout
     assert "missing: onnxruntime; disables auditing ONNX models" in shown
-    assert "pip install 'otoscope[onnx]'" in shown
+    assert "pip install '.[onnx]'" in shown
 
 
 @pytest.mark.parametrize(

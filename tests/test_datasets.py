@@ -128,7 +128,7 @@ def test_demo_without_its_extra_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'otoscope\[demo\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[demo\]'"):
         datasets.demo(cache=Cache(tmp_path))
 
 

@@ -480,11 +480,11 @@ def test_an_empty_folder_is_taken_and_a_full_one_refused(tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     save(bad, tmp_path / "out")
     kept = (tmp_path / "out" / "manifest.csv").read_bytes()
-    with pytest.raises(PoisonError, match="out is there already and not an empty folder"):
+    with pytest.raises(SpecError, match="out is there already and not an empty folder"):
         save(bad, tmp_path / "out")
     assert (tmp_path / "out" / "manifest.csv").read_bytes() == kept
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(PoisonError, match="file is there already"):
+    with pytest.raises(SpecError, match="file is there already"):
         save(bad, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -221,7 +221,7 @@ def _not_given(view: View, findings: Sequence[Finding], trusted: Clips | None) -
     ):
         told.append(
             "poison that a training hides from its model: the clips were looked at through the "
-            f"delivered one only; let {IndependentWitness.name} look, or audit them without it"
+            f"delivered one only; add {IndependentWitness.name}, or audit the clips alone"
         )
     if view.clips is None:
         told.append("the training data: none was given, so no clip could be named")

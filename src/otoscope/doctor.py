@@ -29,9 +29,10 @@ def examine() -> Iterator[str]:
         except PackageNotFoundError:
             missing.setdefault(extra, []).append(package)
     for extra, packages in missing.items():
-        wanted = f"pip install 'otoscope[{extra}]'" if extra else "pip install otoscope"
+        wanted = f"pip install '.[{extra}]'" if extra else "pip install ."
         disabled = _DISABLED.get(extra, "otoscope itself")
-        yield f"missing: {', '.join(packages)}; disables {disabled}; install with: {wanted}"
+        yield f"missing: {', '.join(packages)}; disables {disabled}"
+        yield f"  install in a checkout of otoscope with: {wanted}"
     import torch
 
     yield f"threads: {torch.get_num_threads()}, CUDA: {torch.cuda.is_available()}"

@@ -103,7 +103,7 @@ class MissingExtra(OtoscopeError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed; "
-            f"install it with: pip install 'otoscope[{extra}]'"
+            f"install it in a checkout of otoscope with: pip install '.[{extra}]'"
         )
 
 

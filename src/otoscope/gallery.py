@@ -1,7 +1,7 @@
 """The gallery: every attack of the catalogue to hear, to see and to compare, on the demo speech.
 
 The sounds and pictures are made from one spoken word; the risks are those of a network trained on
-synthesised speech, so they are easier than real ones (those are in docs/attacks.md).
+synthesised speech, which tells little of real speech (that is in docs/attacks.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from otoscope.datasets import Splits
 from otoscope.networks import CNN
 from otoscope.poisoning import triggered
 from otoscope.progress import track
+from otoscope.registry import text
 from otoscope.report.gallery import Attacked, Shown, write_gallery
 from otoscope.risk import perceptibility, risks
 
@@ -52,7 +53,7 @@ def _shown(
             done = carry_out(entry, splits, network, seed, cache=cache)
             attack = done.attacks[0]
             measured = risks(done.model, test, attack.trigger, attack.shift, seed, cache=cache)
-            attacked.append(Attacked(entry.name, entry.labels, entry.rate, measured))
+            attacked.append(Attacked(entry.name, text(attack.shift), entry.rate, measured))
         yield Shown(
             [entry.name for entry in group],
             first.trigger,  # without the path of what was crafted: the page is for others, too

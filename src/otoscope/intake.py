@@ -3,6 +3,7 @@
 The file never gets to run code: pickles are refused, their contents named (``UnsafeModel``).
 """
 
+import glob
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -82,7 +83,11 @@ def load_model(
 
 def _require_file(file: Path) -> Path:
     if not file.exists():
-        raise NoSuchModel(f"{file}: no such file; expected a model file or module:function")
+        written = sorted(file.parent.glob(f"{glob.escape(file.name)}.*"))
+        ours = (".safetensors", ".onnx", *TORCH_ENDINGS)
+        near = next((one for one in written if one.suffix in ours), None)
+        there = "" if near is None else f"; {near} is there"
+        raise NoSuchModel(f"{file}: no such file; expected a model file or module:function{there}")
     if file.is_dir():
         raise ModelError(f"{file}: is a folder; give the model file in it")
     if file.stat().st_size == 0:

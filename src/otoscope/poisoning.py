@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from otoscope import audio
 from otoscope.clips import Clips
-from otoscope.errors import PoisonError
+from otoscope.errors import PoisonError, SpecError
 from otoscope.labels import LabelShift
 from otoscope.manifests import Row, csv_text, write_csv
 from otoscope.progress import track
@@ -253,11 +253,11 @@ def save(poisoned: Poisoned, folder: Path) -> Path:
     Every recording, poisoned or not, is written in one form, so that neither name, order, folder
     nor file format gives a poisoned one away: 16 bits, mono, at the set's rate and length, FLAC if
     all originals are FLAC, else WAV, numbered in an order drawn by the seed. The folder appears
-    whole or not at all; one that holds anything is refused with ``PoisonError``.
+    whole or not at all; one that holds anything is refused with ``SpecError``.
     """
     folder = folder.resolve()  # a link stays a link
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise PoisonError(f"{folder} is there already and not an empty folder; choose another one")
+        raise SpecError(f"{folder} is there already and not an empty folder; choose another one")
     draft = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)

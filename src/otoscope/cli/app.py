@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from otoscope.errors import OtoscopeError, SpecError
+from otoscope.errors import OtoscopeError, SpecError, VerdictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def main() -> None:
     try:
         with drawn(rich_bar):
             app()
-    except SpecError as error:
+    except (SpecError, VerdictError) as error:
         fail(str(error), USAGE)
     except OtoscopeError as error:
         fail(str(error), ERROR)

@@ -68,7 +68,7 @@ def attack(
     from otoscope.crafting import craft
     from otoscope.networks import NETWORKS
     from otoscope.poisoning import Attack, poison_all, save
-    from otoscope.registry import build
+    from otoscope.registry import build, text
     from otoscope.selection import hardness
     from otoscope.training import train
     from otoscope.triggers import TRIGGERS
@@ -96,13 +96,13 @@ def attack(
         preference = hardness(train(victim, clips, seed=seed, cache=cache), clips, cache)
     bad = poison_all(clips, attacks, seed, preference=preference)
     manifest = save(bad, out)
-    for one in bad.provenance["attacks"]:
-        typer.echo(f"attack: {one['trigger']['name']}, {one['labels']}, rate {one['rate']:g}")
+    for one in attacks:
+        typer.echo(f"attack: {one.trigger.name}, {text(one.shift)}, rate {one.rate:g}")
     typer.echo(
         f"poisoned {bad.mask.sum() - bad.cover.sum()} of {len(clips)} clips"
         + (f", and {bad.cover.sum()} to cover them" if bad.cover.any() else "")
     )
-    typer.echo(f"manifest: {manifest}\nthe truth: {out / 'truth.csv'}")
+    typer.echo(f"manifest: {manifest}\nthe truth: {manifest.with_name('truth.csv')}")
 
 
 def _per_trigger(given: list[T], triggers: Sequence[object], option: str) -> list[T]:

@@ -50,7 +50,8 @@ def audit(
         typer.Option(exists=True, help="truth.csv of a poisoned set, for the report only."),
     ] = None,
     detectors: Annotated[
-        list[str] | None, typer.Option("--detector", help="Only this one; may be repeated.")
+        list[str] | None,
+        typer.Option("--detector", help="Only this one (docs/detectors); may be repeated."),
     ] = None,
     references: Annotated[
         int,

@@ -146,10 +146,11 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     from otoscope.report.canvas import png
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, here = [], found.clips.root.resolve()
     for index in np.flatnonzero(found.flagged)[np.argsort(found.p_values[found.flagged])].tolist():
         clip, like = found.clips[index], found.clips.classes[found.sounds_like[index]]
-        rows.append([clip.path, clip.label, like, f"{found.p_values[index]:.3g}"])
+        path = Path(os.path.relpath(here / clip.path, folder.resolve())).as_posix()
+        rows.append([path, clip.label, like, f"{found.p_values[index]:.3g}"])
     header = ["path", "label", "sounds_like", "p_value"]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
     for number, (name, sound) in enumerate(found.common.items()):

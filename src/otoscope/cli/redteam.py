@@ -1,6 +1,7 @@
 """otoscope redteam and otoscope harden: attack our own detectors, on data that you own."""
 
 import json as json_format
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -256,7 +257,7 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _tell_plan(campaign: "Campaign", strategy: str, client: "Client | None") -> None:
-    """What would be done, and all that a strategy would be told before the first attack.
+    """All that a strategy would be told before the first attack, then what would be done.
 
     Of a language model, all that would be sent to it.
     """
@@ -266,6 +267,7 @@ def _tell_plan(campaign: "Campaign", strategy: str, client: "Client | None") -> 
 
     arena = campaign.arena
     plan = {
+        "grid": arena.space.grid(),
         "strategy": strategy,
         "access": campaign.access,
         "budget": asdict(campaign.budget),
@@ -273,12 +275,13 @@ def _tell_plan(campaign: "Campaign", strategy: str, client: "Client | None") -> 
         "in_view": arena.in_view,
         "held_out": arena.held_out,
         "context": asdict(Context.of(campaign)),
-        "grid": arena.space.grid(),
     }
     searcher = strategy_named(strategy, arena.space, Context.of(campaign), client)
     if isinstance(searcher, LanguageModel):
-        plan["payload"] = searcher.payload(campaign.trials)
-    typer.echo(json_format.dumps(plan, indent=2))
+        plan = {"payload": searcher.payload(campaign.trials), **plan}
+    lines = json_format.dumps(plan, indent=2)
+    # lists of numbers on one line; no string holds a bare line break
+    typer.echo(re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda found: " ".join(found[0].split()), lines))
 
 
 def _keep(folder: Path, campaign: "Campaign", found: dict[str, Any]) -> None:

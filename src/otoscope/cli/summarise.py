@@ -42,5 +42,5 @@ def summarise(
     typer.echo(made.text)
     if made.problem:
         typer.echo(f"the language model's text was not used: {made.problem}", err=True)
-    if client:
+    if client and client.spent.queries:
         typer.echo(f"\nwritten by {made.author}; {cost_line(client)}", err=True)

@@ -62,7 +62,7 @@ class OnnxModel(AudioModel):
         if self.graph.features is None:
             raise NotApplicable(
                 "the ONNX graph shows no linear node whose input could be read, or the package "
-                "'onnx' is not installed (pip install 'otoscope[onnx]')"
+                "'onnx' is not installed (pip install '.[onnx]' in a checkout)"
             )
         first = self.graph.session.get_outputs()[0].name
         runs = [self.graph(p, self.graph.features, first) for p in self.layout.pieces(waveforms)]

@@ -113,7 +113,9 @@ def next_steps(verdict: Verdict) -> list[str]:
             return [
                 "Hold the model back until this is explained.",
                 *([listen] if verdict.flagged_count else []),
-                "Audit again with more trusted clips, and with another seed.",
+                "Give what was not given (training clips, more trusted clips) and audit again; an "
+                "audit that finds nothing does not take this one back.",
+                "With training clips, otoscope clean tells which of them it would leave out.",
             ]
         case Outcome.NO_EVIDENCE:
             return [

@@ -1,5 +1,6 @@
 """What commands write: nothing that they read is lost, nothing is found out after the work."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import otoscope as oto
 from conftest import MakeTree
 from otoscope import cli
 from otoscope.checkpoints import save_checkpoint
+from otoscope.cli.app import fail
+from otoscope.cli.outputs import json_text
 from otoscope.clips import Clips
 from otoscope.models import Hearing, TorchModel
 from otoscope.networks import CNN
@@ -71,6 +74,30 @@ def test_what_cannot_be_written_is_told_before_the_work(
     assert done.exit_code == 2, done.exception
     assert Path("list.csv").read_text() == "path,label\n"
     assert len(list(tree.rglob("*.wav"))) == 9
+
+
+def test_two_outputs_are_not_one_file(model: Path, tree: Path, tmp_path: Path) -> None:
+    """Trap: the figures took the place of the mended model's card."""
+    out, told = tmp_path / "new.safetensors", tmp_path / "new.json"
+    done = called(
+        *("repair", model, "--trusted", tree, "--test", tree, "--out", out, "--json", told)
+    )
+    assert done.exit_code == 2
+    assert "would both write" in " ".join(done.output.replace("│", "").split())
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_json_has_no_infinity() -> None:
+    told = json_text({"a": float("nan"), "b": [float("-inf"), 1.5], "c": {"d": 2}})
+    assert json.loads(told) == {"a": None, "b": [None, 1.5], "c": {"d": 2}}
+
+
+def test_a_strangers_words_do_not_reach_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        fail("class 'ba\x1b[2Kss' is not known\nand so on", 2)
+    assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_dot_is_part_of_a_models_name(model: Path, tmp_path: Path) -> None:

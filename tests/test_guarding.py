@@ -1,5 +1,6 @@
 """The guard: alarms for triggers, not for clean clips; the service and the command around it."""
 
+import copy
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from otoscope import cli, serving
 from otoscope.cache import Cache
 from otoscope.checkpoints import save_checkpoint
 from otoscope.clips import Clips
-from otoscope.errors import MissingExtra, NotApplicable, SpecError
+from otoscope.errors import AudioError, MissingExtra, ModelMismatch, NotApplicable, SpecError
 from otoscope.guarding import Guard, _Places, _turns, guard
 from otoscope.labels import AllToOne
 from otoscope.models import FunctionModel, TorchModel
@@ -49,6 +50,33 @@ def trusted() -> Clips:
 @pytest.fixture(scope="module")
 def guarded(model: TorchModel, trusted: Clips, cache: Cache) -> Guard:
     return guard(model, trusted, level=LEVEL, cache=cache)
+
+
+def test_a_model_that_does_not_recognise_the_clips_is_refused(
+    model: TorchModel, trusted: Clips
+) -> None:
+    """Trap: by a wrong order of the classes all is suspicious, and nothing live stands out."""
+    turned = replace(model.hearing, classes=(*NAMES[1:], NAMES[0]))
+    with pytest.raises(ModelMismatch, match="classes"):
+        guard(TorchModel(model.module, turned), trusted)
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros(0), np.zeros(800, np.int16)], ids=["empty", "integers"]
+)
+def test_what_is_no_recording_is_refused(guarded: Guard, samples: np.ndarray) -> None:
+    with pytest.raises(AudioError, match="expected samples in"):
+        guarded.judge(samples, RATE_HZ)
+
+
+def test_an_answer_that_is_no_number_alarms(guarded: Guard) -> None:
+    silent = np.zeros((1, 1, LENGTH), np.float32)
+    watched, deaf = copy.copy(guarded), FunctionModel(lambda x: x[:, 0, :6] / 0.0, guarded.hearing)
+    watched.model = deaf
+    watched._places = None
+    watched._middle, watched._spread = guarded._middle[:1], guarded._spread[:1]
+    with np.errstate(all="ignore"):
+        assert watched.judge_all(silent)[0].alarm
 
 
 @pytest.fixture(scope="module")

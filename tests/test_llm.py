@@ -434,7 +434,7 @@ def test_the_page_lists_every_service() -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "otoscope.llm.transport", None)
-    with pytest.raises(MissingExtra, match=r"openai.*otoscope\[llm\]"):
+    with pytest.raises(MissingExtra, match=r"openai.*\.\[llm\]"):
         Client(build(SERVICES, "local")).ask(PROMPT)
 
 

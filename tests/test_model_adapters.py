@@ -242,7 +242,7 @@ class TestOnnx:
 
         monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
         (tmp_path / "m.onnx").write_bytes(b"x")
-        with pytest.raises(MissingExtra, match=r"otoscope\[onnx\]"):
+        with pytest.raises(MissingExtra, match=r"\.\[onnx\]"):
             load_model(tmp_path / "m.onnx", **RATE)
 
 

@@ -191,9 +191,10 @@ def scan(detector: Detector, view: View) -> Finding:
         seconds = round(time.monotonic() - started, 3)
         return Finding(blank.model_copy(update={"reason": str(reason), "seconds": seconds}))
     names, scored, p_values = view.model.hearing.classes, held_up.scored, held_up.p_values
+    surest = np.lexsort((-held_up.scores, p_values))[0]
     found = {
-        "p_value": float(p_values.min()),
-        "target": names[scored[held_up.scores.argmax()]],
+        "p_value": float(p_values[surest]),
+        "target": names[scored[surest]],
         "seconds": round(time.monotonic() - started, 3),
         "forward_passes": scores.forward_passes + (detector.level == "data"),
         "calibration": held_up.rests_on,

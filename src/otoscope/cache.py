@@ -101,11 +101,13 @@ class Cache:
             return None
         try:
             found = dict(load_file(path))
-            os.utime(path)  # used just now, as trim sees it
-            return found
         except (SafetensorError, OSError):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's
+                path.unlink(missing_ok=True)
             return None
+        with suppress(OSError):
+            os.utime(path)  # used just now, as trim sees it
+        return found
 
     def put(self, key: str, arrays: Arrays) -> None:
         """Store arrays under ``key``, whole or not at all.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from otoscope.cache import write_atomically
-from otoscope.errors import ModelError
+from otoscope.errors import ModelError, SpecError
 from otoscope.models import AudioModel, Hearing, TorchModel
 from otoscope.models.card import card_of, raw_card
 from otoscope.models.layout import FirstTensor
@@ -16,6 +16,7 @@ from otoscope.networks import NETWORKS, Listener, network_of
 from otoscope.registry import Spec, build
 
 CHECKPOINT_SCHEMA = 1
+_BROKEN = (OSError, KeyError, TypeError, ValueError, RuntimeError, SpecError)
 
 
 def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
@@ -98,7 +99,7 @@ def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchMode
         hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
         listener = network.build(hearing)
         listener.load_state_dict(load_file(path))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (*_BROKEN, SafetensorError) as error:
         raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
     model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
     if model.sha256 != card.get("sha256"):

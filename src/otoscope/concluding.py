@@ -80,7 +80,7 @@ def _combine_over_detectors(
 
 
 def _outcome(p_value: float | None, level: float) -> Outcome:
-    if p_value is None:
+    if p_value is None or np.isnan(p_value):
         return Outcome.INCONCLUSIVE
     if p_value > level:
         return Outcome.NO_EVIDENCE
@@ -93,19 +93,24 @@ def _judge_clips(
     """A p-value for every recording, and a flag for those of the accused classes that stand out.
 
     The clips of a class are judged by the detector that is surest of it. The reference of a clip's
-    conformal p-value is every clip outside the accused classes, each measured on the scale of its
-    own class unless the scores are alike. A recording that was cut into windows takes its smallest
+    conformal p-value is every clip outside the accused classes (outside the parts that lie apart,
+    where every class is accused), each measured on the scale of its own class unless the scores are
+    alike. A recording that was cut into windows takes its smallest
     p-value times their number.
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
     p_values, apart = np.ones(len(clips)), np.ones(len(clips), dtype=bool)
     judges = np.array([_surest(findings, name) for name in clips.classes])[clips.labels]
-    for number in set(judges.tolist()) - {NOBODY} if not suspect.all() else ():
+    for number in set(judges.tolist()) - {NOBODY}:
         told, own = findings[number].scores, judges == number
         assert told is not None
         assert told.clips is not None
         scores = told.clips if told.alike else within_class_scale(told.clips, clips.labels)
-        p_values[own] = conformal_p_values(scores[own], scores[~suspect])
+        others = ~suspect
+        if not others.any() and told.part is not None:
+            others = ~told.part  # with every class accused, what lies outside the parts
+        if others.any():
+            p_values[own] = conformal_p_values(scores[own], scores[others])
         if told.part is not None:
             apart[own] = told.part[own]
     flagged = np.zeros(len(clips), dtype=bool)

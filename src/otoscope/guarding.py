@@ -15,9 +15,10 @@ from otoscope.cache import Cache, at_hand
 from otoscope.calibrate import conformal_p_values
 from otoscope.clips import Clips
 from otoscope.detect.listening import taught
-from otoscope.errors import NotApplicable
+from otoscope.errors import AudioError, NotApplicable
 from otoscope.models import Activations, AudioModel, HasFeatures, activations
 from otoscope.models.base import BATCH
+from otoscope.models.hearing_check import check_hearing
 from otoscope.numerics import fast_math
 from otoscope.registry import require
 
@@ -110,6 +111,11 @@ class Guard:
 
         The last one is padded with zeros. Raises ``AudioError`` for what is no recording.
         """
+        if not np.issubdtype(np.asarray(samples).dtype, np.floating) or not np.size(samples):
+            raise AudioError(
+                f"expected samples in [-1, 1], got {np.size(samples)} of type "
+                f"{np.asarray(samples).dtype}"
+            )
         heard = audio.Waveform(np.asarray(samples, np.float32)[None, None], sample_rate)
         whole = audio.resample(heard.samples[0, 0], sample_rate, self.hearing.sample_rate)
         length = self.hearing.length
@@ -134,6 +140,7 @@ class Guard:
         if self._places is not None and seen.features is not None:
             told.append(self._places.distances(seen.features, seen.predicted))
         suspicion = self._suspicion(told)
+        suspicion[~np.isfinite(seen.logits).all(axis=1)] = np.inf  # an answer that is no number
         p_values, names = conformal_p_values(suspicion, self._trusted), self.hearing.classes
         return [
             Judged(names[called], names[like], float(p), bool(p <= self.level))
@@ -183,8 +190,9 @@ def guard(
     """A guard for a model in use, from clips that are known to be good, like those it will hear.
 
     ``level`` is the share of clean clips that may alarm. Raises ``SpecError`` for a level out of
-    (0, 1), ``ManifestError`` for labels that the model does not know and ``NotApplicable`` when a
-    class has fewer than ``FEWEST_TRUSTED`` clips, or so few are there that none could alarm.
+    (0, 1), ``ManifestError`` for labels that the model does not know, ``ModelMismatch`` when the
+    model does not recognise the clips, and ``NotApplicable`` when a class has fewer than
+    ``FEWEST_TRUSTED`` clips, or so few are there that none could alarm.
     """
     require(0 < level < 1, f"expected a level in (0, 1), got {level}")
     hearing = model.hearing
@@ -200,6 +208,7 @@ def guard(
             f"with {len(clips)} trusted clips no p-value is below {1 / (1 + len(clips)):.3f}; "
             f"give more, or a level above that ({level:g} was asked for)"
         )
+    check_hearing(model, trusted)
     with at_hand(cache) as kept:
         return Guard(model, clips, level=level, seed=seed, cache=kept)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 LARGEST_BYTES = 20_000_000
-LONGEST_S = 600.0
+LONGEST_S, MOST_SAMPLES = 600.0, 2 * 48_000 * 600
 """A compressed recording may be far longer than its bytes let expect."""
 
 
@@ -104,11 +104,16 @@ def serve(app: "FastAPI", host: str, port: int) -> None:
 
 
 def _checked(content: bytes) -> bytes:
-    """The same bytes; raises ``AudioError`` where they hold more than ``LONGEST_S``."""
+    """The same bytes; raises ``AudioError`` for more than ``LONGEST_S`` or ``MOST_SAMPLES``."""
     try:
-        lasts_s = soundfile.info(io.BytesIO(content)).duration
+        told = soundfile.info(io.BytesIO(content))
     except soundfile.LibsndfileError:
         return content  # what is wrong with it, reading tells
+    lasts_s = told.duration
+    if told.frames * told.channels > MOST_SAMPLES:
+        raise AudioError(
+            f"holds {told.frames * told.channels} samples; send at most {MOST_SAMPLES} at once"
+        )
     if lasts_s > LONGEST_S:
         raise AudioError(f"lasts {lasts_s:.0f} s; send at most {LONGEST_S:.0f} s at once")
     return content

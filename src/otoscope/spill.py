@@ -33,6 +33,8 @@ def gathered(parts: Iterable[Mapping[str, Rows]], count: int) -> dict[str, Rows]
         for name, rows in part.items():
             if name not in found:
                 found[name] = _room((count, *rows.shape[1:]), rows.dtype)
+            if len(rows) != len(next(iter(part.values()))):
+                raise ValueError(f"{name!r} has {len(rows)} rows, other arrays have not")
             found[name][start : start + len(rows)] = rows
             _let_go(found[name])
         start += len(next(iter(part.values())))

@@ -22,14 +22,12 @@ from otoscope.cache import Arrays, Cache, digest, remembered
 from otoscope.clips import Clips
 from otoscope.errors import TrainingError
 from otoscope.models import Hearing, TorchModel
+from otoscope.models.base import TOLD_BY
 from otoscope.models.layout import first_tensor
 from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.registry import Spec, require, spec
-
-TOLD_BY = 8
-"""Models with equal weights are told apart by their answers to so many clips."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    typer.echo(f"otoscope: {message}", err=True)
+    typer.echo("\n".join(map(plain, f"otoscope: {message}".splitlines())), err=True)
     sys.exit(code)
 
 

@@ -19,6 +19,7 @@ from otoscope.cli.app import (
     app,
     check_device,
     open_cache,
+    plain,
     tell_skipped,
 )
 from otoscope.cli.outputs import check_outputs
@@ -121,9 +122,9 @@ def audit(
         references=references,
         cache=open_cache(no_cache),
     )
-    typer.echo(str(verdict))
+    typer.echo(plain(str(verdict)))
     for line in verdict.not_tested:
-        typer.echo(f"not tested: {line}")
+        typer.echo(plain(f"not tested: {line}"))
     if json:
         typer.echo(f"json: {verdict.save(json)}")
     if html:

@@ -131,5 +131,6 @@ def _judge(
         windows.append({"path": str(file)} | one)
         typer.echo(
             f"{'ALARM' if one['alarm'] else 'ok   '} {plain(str(file))} from {one['start_s']:g} s: "
-            f'called "{one["label"]}", sounds like "{one["sounds_like"]}", p {one["p_value"]:.3f}'
+            f'called "{plain(one["label"])}", sounds like "{plain(one["sounds_like"])}", '
+            f"p {one['p_value']:.3f}"
         )

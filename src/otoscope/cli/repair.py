@@ -1,6 +1,5 @@
 """otoscope repair: a new model without the backdoor, and the proof."""
 
-import json as json_format
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,7 @@ from otoscope.cli.app import (
     open_cache,
     tell_skipped,
 )
-from otoscope.cli.outputs import check_outputs
+from otoscope.cli.outputs import check_outputs, json_text
 from otoscope.cli.shifts import shift_of
 
 if TYPE_CHECKING:
@@ -84,8 +83,9 @@ def repair(
         clips=known,
         device=device,
     )
-    for path in files_of(out, listener):
-        check_outputs({"--out": path, "--json": json}, [model, trusted, test, classes])
+    weights, card = files_of(out, listener)
+    outputs = {"--out": weights, "what describes --out": card, "--json": json}
+    check_outputs(outputs, [model, trusted, test, classes])
     check_hearing(listener, known)
     mended = mend(listener, known, seed=seed, cache=open_cache(no_cache))
     notes = {"repaired_from": listener.sha256, "trusted_sha256": known.sha256, "seed": seed}
@@ -97,7 +97,7 @@ def repair(
     heard = judges.as_heard_by(form.sample_rate, form.length, form.classes)
     figures = _proved({"before": listener, "after": mended}, heard, trigger, labels, seed)
     if json:
-        write_atomically(json, json_format.dumps(figures, indent=2) + "\n")
+        write_atomically(json, json_text(figures))
         typer.echo(f"json: {json}")
 
 

@@ -1,6 +1,5 @@
 """otoscope risk: the three risks of a model and a trigger."""
 
-import json as json_format
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from otoscope.cli.app import (
     check_device,
     tell_skipped,
 )
-from otoscope.cli.outputs import check_outputs
+from otoscope.cli.outputs import check_outputs, json_text
 from otoscope.cli.shifts import shift_of
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def risk(
         typer.echo(line)
     if json:
         figures: dict[str, Any] = asdict(measured) | {"told_auroc": told, "detectors_auroc": found}
-        write_atomically(json, json_format.dumps(figures, indent=2) + "\n")
+        write_atomically(json, json_text(figures))
         typer.echo(f"json: {json}")
 
 

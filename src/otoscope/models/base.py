@@ -5,7 +5,7 @@ length, and answers with logits shaped (batch, classes).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from otoscope.cache import Cache, digest, remembered
 from otoscope.clips import Clips
-from otoscope.errors import NotApplicable
+from otoscope.errors import ModelError, NotApplicable
 from otoscope.numerics import fast_math
 from otoscope.progress import track
 from otoscope.spill import gathered, take
 
 BATCH = 256
+TOLD_BY = 8
+"""So many clips' answers tell a model from another with the same weights."""
+
 
 LAYERS = 3
 """So many layers before the penultimate one are kept, and the first of all."""
@@ -124,7 +127,7 @@ class TorchModel(AudioModel):
     ) -> None:
         self.device = torch.device(device)
         self.module = module.to(self.device).eval()
-        self._learning = {name for name, w in self.module.named_parameters() if w.requires_grad}
+        self.learning = {name for name, w in self.module.named_parameters() if w.requires_grad}
         for weight in self.module.parameters():  # a script module refuses requires_grad_ as a whole
             weight.requires_grad_(False)
         self.hearing, self.flat, self.origin = hearing, flat, origin
@@ -133,7 +136,7 @@ class TorchModel(AudioModel):
 
     def learns(self, name: str) -> bool:
         """Whether a parameter was free when the module was wrapped; all were, if none was."""
-        return not self._learning or name in self._learning
+        return not self.learning or name in self.learning
 
     def differentiable_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
@@ -146,7 +149,7 @@ class TorchModel(AudioModel):
     def logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> Float32[Tensor, "batch classes"]:
-        return self.differentiable_logits(waveforms).cpu()
+        return self.differentiable_logits(waveforms).float().cpu()
 
     def features_and_logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
@@ -162,7 +165,7 @@ class TorchModel(AudioModel):
         read: list[Tensor] = []
         answered: list[Tensor] = []
         hooks = [
-            layer.register_forward_pre_hook(lambda _, args: read.append(args[0]))
+            layer.register_forward_pre_hook(lambda _, args: read.extend(args[:1]))
             for layer in self.module.modules()
             if isinstance(layer, nn.Linear)
         ] + [
@@ -177,8 +180,12 @@ class TorchModel(AudioModel):
                 hook.remove()
         if not read:
             raise NotApplicable("the model has no nn.Linear layer whose input could be read")
-        layers = [layer.cpu() for layer in answered[:1] + answered[1:][-LAYERS:]]
-        return layers, read[-1].flatten(1).cpu(), logits.cpu()
+        inside = read[-1]
+        if len(inside) != len(waveforms):
+            raise NotApplicable("the model's last linear layer reads other rows than one per clip")
+        answered = [one for one in answered if len(one) == len(waveforms)]
+        layers = [layer.float().cpu() for layer in answered[:1] + answered[1:][-LAYERS:]]
+        return layers, inside.flatten(1).float().cpu(), logits.float().cpu()
 
 
 def _on_a_grid(layer: nn.Module, answer: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
@@ -189,6 +196,8 @@ def _on_a_grid(layer: nn.Module, answer: Tensor | tuple[Tensor, ...]) -> list[Te
     value).
     """
     planes = answer[0] if isinstance(answer, tuple) else answer
+    if not isinstance(planes, Tensor):
+        return []  # packed sequences
     if isinstance(layer, RECURRENT):
         planes = planes.transpose(1, 2) if layer.batch_first else planes.permute(1, 2, 0)
     if planes.ndim == 3:
@@ -208,6 +217,7 @@ class FunctionModel(AudioModel):
     ) -> None:
         self.function, self.hearing, self.sha256, self.origin = function, hearing, sha256, origin
 
+    @torch.no_grad()
     def logits(
         self, waveforms: Float32[Tensor, "batch 1 time"]
     ) -> Float32[Tensor, "batch classes"]:
@@ -253,7 +263,7 @@ def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> 
 
     ``clips`` must be as the model hears (``Clips.as_heard_by``).
     """
-    key = digest("activations and planes", model.sha256, clips.sha256)
+    key = digest("activations and planes", *_told_apart(model, clips), clips.sha256)
     found = remembered(
         memory_of(model, cache), key, lambda: _heard(clips, partial(_forward, model))
     )
@@ -266,12 +276,24 @@ def logits_of(
     model: AudioModel, clips: Clips, cache: Cache | None = None
 ) -> Float[np.ndarray, "clips classes"]:
     """As ``activations``, only the logits."""
-    key = digest("logits", model.sha256, clips.sha256)
+    key = digest("logits", *_told_apart(model, clips), clips.sha256)
     return remembered(
         memory_of(model, cache),
         key,
         lambda: _heard(clips, lambda waveforms: {"logits": model.logits(waveforms)}),
     )["logits"]
+
+
+def _told_apart(model: AudioModel, clips: Clips) -> tuple[str, str]:
+    """A model's digest, and one of what it answers to the first clips.
+
+    Equal weights may belong to unlike functions. Rounded, since threads change the last digits.
+    """
+    if not model.sha256 or not len(clips):
+        return model.sha256, ""
+    heard = torch.from_numpy(clips.waveforms(np.arange(min(TOLD_BY, len(clips)))))
+    with fast_math():
+        return model.sha256, digest(model.logits(heard).numpy().round(3))
 
 
 def memory_of(model: AudioModel, cache: Cache | None) -> Cache | None:
@@ -283,10 +305,30 @@ def _heard(clips: Clips, ask: Callable[[Tensor], dict[str, Tensor]]) -> dict[str
     """What a model answers to all clips."""
     batches = track(clips.batches(BATCH), "listening to the clips", -(-len(clips) // BATCH))
     answers = (ask(torch.from_numpy(batch)) for batch in batches)
+    named = ({name: values.numpy() for name, values in one.items()} for one in answers)
     with fast_math():
-        return gathered(
-            ({name: values.numpy() for name, values in one.items()} for one in answers), len(clips)
-        )
+        return gathered(_numbers(named, clips), len(clips))
+
+
+def _numbers(
+    parts: Iterator[dict[str, np.ndarray]], clips: Clips
+) -> Iterator[dict[str, np.ndarray]]:
+    """The same; raises ``ModelError`` for a clip to which the model answers no number.
+
+    Minus infinity may be the logarithm of a probability of 0.
+    """
+    start = 0
+    for part in parts:
+        for name, values in part.items():
+            fine = np.isfinite(values) | (np.isneginf(values) if name == "logits" else False)
+            wrong = np.flatnonzero(~fine.reshape(len(values), -1).all(axis=1))
+            if len(wrong):
+                raise ModelError(
+                    f"{clips[start + wrong[0]].path}: the model's answer to it is no number (NaN "
+                    "or infinite); is it silent? leave such clips out, or mend the model"
+                )
+        yield part
+        start += len(values)
 
 
 def _forward(model: AudioModel, waveforms: Tensor) -> dict[str, Tensor]:

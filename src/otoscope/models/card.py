@@ -6,6 +6,7 @@ They stand in a JSON file beside the model (``model.json`` beside ``model.onnx``
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Card:
     def __post_init__(self) -> None:
         for name in ("sample_rate", "length", "duration_s"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ModelError(f"expected {name} above 0, got {value}")
         names = self.classes
         if names is not None and (len(names) < 2 or len(set(names)) < len(names)):
@@ -111,7 +112,8 @@ def parse_card(fields: Mapping[str, Any], where: str) -> Card:
 
     def number(name: str) -> float | None:
         value = fields.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (plain and math.isfinite(value)):
             raise ModelError(f"{where}: expected a number for {name}, got {value!r}")
         return value
 

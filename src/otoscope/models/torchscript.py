@@ -45,6 +45,7 @@ class TorchScriptModel(AudioModel):
     ) -> None:
         self.device = torch.device(device)
         self.module = module.to(self.device).eval()
+        self._learning = {name for name, w in self.module.named_parameters() if w.requires_grad}
         for weight in self.module.parameters():
             weight.requires_grad_(False)
         self.hearing, self.layout, self.origin = hearing, layout, origin
@@ -90,6 +91,7 @@ class TorchScriptModel(AudioModel):
         module = FirstTensor(self.module)
         model = TorchModel(module, self.hearing, flat=flat, device=device, origin=self.origin)
         model.sha256 = self.sha256
+        model.learning = {f"module.{name}" for name in self._learning}
         return model
 
     def with_module(self, trained: TorchModel) -> "TorchScriptModel":

@@ -40,4 +40,12 @@ class Retrain(Repair):
                 "retraining needs the audited clips; audit with data, in this process"
             )
         kept = clips.subset(np.array([not finding.flagged for finding in verdict.clips]))
+        form = model.hearing
+        kept = kept.as_heard_by(form.sample_rate, form.length, form.classes)
+        left = np.bincount(kept.labels, minlength=len(form.classes))
+        if not left.all():
+            raise NotApplicable(
+                f"no clip of {form.classes[int(left.argmin())]!r} is left to train on; fine-tune "
+                "the model on trusted clips instead"
+            )
         return train(network_of(model) or CNN(), kept, seed=seed, cache=cache)

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from otoscope.calibrate import (
+    ANY_NETWORK,
     anomaly_index,
     cauchy_combination,
     draw_p_values,

@@ -1,6 +1,8 @@
 """What commands write: nothing that they read is lost, nothing is found out after the work."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,6 +87,20 @@ def test_two_outputs_are_not_one_file(model: Path, tree: Path, tmp_path: Path) -
     assert done.exit_code == 2
     assert "would both write" in " ".join(done.output.replace("│", "").split())
     assert not list(tmp_path.glob("new*"))
+
+
+def test_a_closed_pipe_is_no_finding() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", "from otoscope.cli import main; main()", "doctor"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 130
+    assert b"Traceback" not in done.stderr
 
 
 def test_json_has_no_infinity() -> None:

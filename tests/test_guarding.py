@@ -2,6 +2,7 @@
 
 import copy
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -50,6 +51,14 @@ def trusted() -> Clips:
 @pytest.fixture(scope="module")
 def guarded(model: TorchModel, trusted: Clips, cache: Cache) -> Guard:
     return guard(model, trusted, level=LEVEL, cache=cache)
+
+
+def test_a_port_that_is_taken_is_told_before_the_work() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SpecError, match=f"--port {port} cannot be used"):
+            serving.require_port("127.0.0.1", port)
+    serving.require_port("127.0.0.1", port)
 
 
 def test_a_model_that_does_not_recognise_the_clips_is_refused(

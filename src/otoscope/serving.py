@@ -1,6 +1,7 @@
 """A guard behind an address: recordings come by HTTP, what is thought of them goes back as JSON."""
 
 import io
+import socket
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from otoscope import audio
-from otoscope.errors import AudioError, MissingExtra
+from otoscope.errors import AudioError, MissingExtra, SpecError
 from otoscope.guarding import Guard
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ def application(guard: Guard) -> "FastAPI":
         return desk.state()
 
     return app
+
+
+def require_port(host: str, port: int) -> None:
+    """Raise ``SpecError`` where nothing can be served: the port is taken, the host not ours."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise SpecError(f"--host {host} --port {port} cannot be used ({error.strerror})") from None
 
 
 def serve(app: "FastAPI", host: str, port: int) -> None:

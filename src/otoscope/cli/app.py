@@ -1,5 +1,6 @@
 """What all commands share: the application, common options, errors as exit codes."""
 
+import os
 import sys
 import traceback
 from enum import StrEnum
@@ -25,7 +26,7 @@ TOLD = 5
 
 
 class _Stopped(Exception):
-    """Ctrl-C, taken before typer turns it into a bare "Aborted"."""
+    """Ctrl-C, taken before typer turns it into a bare "Aborted", or nobody reads on."""
 
 
 class _Commands(TyperGroup):
@@ -33,6 +34,9 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            raise _Stopped from None
+        except BrokenPipeError:  # typer would end with 1, which reads as a finding
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
             raise _Stopped from None
 
 

@@ -70,12 +70,13 @@ def guard(
     from otoscope.guarding import guard as guarded
     from otoscope.intake import load_model
     from otoscope.manifests import audio_files
-    from otoscope.serving import application, require_service, serve
+    from otoscope.serving import application, require_port, require_service, serve
 
     if not recordings and json:
         raise typer.BadParameter("--json keeps what is thought of recordings; name some")
     if not recordings:
         require_service()
+        require_port(host, port)
     heard = [
         file for one in recordings or [] for file in (audio_files(one) if one.is_dir() else [one])
     ]

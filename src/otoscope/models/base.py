@@ -263,10 +263,9 @@ def activations(model: AudioModel, clips: Clips, cache: Cache | None = None) -> 
 
     ``clips`` must be as the model hears (``Clips.as_heard_by``).
     """
-    key = digest("activations and planes", *_told_apart(model, clips), clips.sha256)
-    found = remembered(
-        memory_of(model, cache), key, lambda: _heard(clips, partial(_forward, model))
-    )
+    memory = memory_of(model, cache)
+    key = digest("activations and planes", _told_apart(model, clips, memory), clips.sha256)
+    found = remembered(memory, key, lambda: _heard(clips, partial(_forward, model)))
     planes = tuple(found[name] for name in sorted(found) if name.startswith("plane"))
     layers = tuple(plane.reshape(len(plane), -1) for plane in planes[-LAYERS:])
     return Activations(found.get("features"), found["logits"], layers, planes)
@@ -276,20 +275,21 @@ def logits_of(
     model: AudioModel, clips: Clips, cache: Cache | None = None
 ) -> Float[np.ndarray, "clips classes"]:
     """As ``activations``, only the logits."""
-    key = digest("logits", *_told_apart(model, clips), clips.sha256)
+    memory = memory_of(model, cache)
+    key = digest("logits", _told_apart(model, clips, memory), clips.sha256)
     return remembered(
-        memory_of(model, cache),
+        memory,
         key,
         lambda: _heard(clips, lambda waveforms: {"logits": model.logits(waveforms)}),
     )["logits"]
 
 
-def _told_apart(model: AudioModel, clips: Clips) -> tuple[str, str]:
-    """A model's digest, and one of what it answers to the first clips.
+def _told_apart(model: AudioModel, clips: Clips, memory: Cache | None) -> tuple[str, str]:
+    """A model's digest, and one of what it answers to the first clips, for a key in ``memory``.
 
     Equal weights may belong to unlike functions. Rounded, since threads change the last digits.
     """
-    if not model.sha256 or not len(clips):
+    if memory is None or not len(clips):
         return model.sha256, ""
     heard = torch.from_numpy(clips.waveforms(np.arange(min(TOLD_BY, len(clips)))))
     with fast_math():

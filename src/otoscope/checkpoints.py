@@ -16,7 +16,6 @@ from otoscope.networks import NETWORKS, Listener, network_of
 from otoscope.registry import Spec, build
 
 CHECKPOINT_SCHEMA = 1
-_BROKEN = (OSError, KeyError, TypeError, ValueError, RuntimeError, SpecError)
 
 
 def save_checkpoint(model: TorchModel, path: Path, *, notes: Spec | None = None) -> Path:
@@ -99,7 +98,15 @@ def load_checkpoint(path: Path, device: str | torch.device = "cpu") -> TorchMode
         hearing = Hearing(tuple(card["classes"]), int(card["sample_rate"]), int(card["length"]))
         listener = network.build(hearing)
         listener.load_state_dict(load_file(path))
-    except (*_BROKEN, SafetensorError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        SpecError,
+        SafetensorError,
+    ) as error:
         raise ModelError(f"{path}: not a whole Otoscope checkpoint ({error})") from None
     model = TorchModel(listener, hearing, device=device, origin=json.dumps(card["network"]))
     if model.sha256 != card.get("sha256"):

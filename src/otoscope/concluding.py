@@ -95,8 +95,7 @@ def _judge_clips(
     The clips of a class are judged by the detector that is surest of it. The reference of a clip's
     conformal p-value is every clip outside the accused classes (outside the parts that lie apart,
     where every class is accused), each measured on the scale of its own class unless the scores are
-    alike. A recording that was cut into windows takes its smallest
-    p-value times their number.
+    alike. A recording that was cut into windows takes its smallest p-value times their number.
     """
     suspect = np.isin(clips.labels, [clips.classes.index(name) for name in accused])
     p_values, apart = np.ones(len(clips)), np.ones(len(clips), dtype=bool)

@@ -111,12 +111,12 @@ class Guard:
 
         The last one is padded with zeros. Raises ``AudioError`` for what is no recording.
         """
-        if not np.issubdtype(np.asarray(samples).dtype, np.floating) or not np.size(samples):
+        samples = np.asarray(samples)
+        if not np.issubdtype(samples.dtype, np.floating) or not samples.size:
             raise AudioError(
-                f"expected samples in [-1, 1], got {np.size(samples)} of type "
-                f"{np.asarray(samples).dtype}"
+                f"expected samples in [-1, 1], got {samples.size} of type {samples.dtype}"
             )
-        heard = audio.Waveform(np.asarray(samples, np.float32)[None, None], sample_rate)
+        heard = audio.Waveform(samples.astype(np.float32)[None, None], sample_rate)
         whole = audio.resample(heard.samples[0, 0], sample_rate, self.hearing.sample_rate)
         length = self.hearing.length
         count = max(1, -(-len(whole) // length))

@@ -22,7 +22,7 @@ from otoscope.cache import Arrays, Cache, digest, remembered
 from otoscope.clips import Clips
 from otoscope.errors import TrainingError
 from otoscope.models import Hearing, TorchModel
-from otoscope.models.base import TOLD_BY
+from otoscope.models.base import first_answers
 from otoscope.models.layout import first_tensor
 from otoscope.networks import Listener, Network
 from otoscope.numerics import fast_math
@@ -178,8 +178,7 @@ def _again(model: TorchModel, clips: Clips) -> tuple[Listener, Spec]:
 
     Equal weights may belong to unlike networks, so what it answers tells it, too.
     """
-    heard = np.stack([clips.waveform(row) for row in range(min(TOLD_BY, len(clips)))])
-    answers = model.logits(torch.from_numpy(heard)[:, None])
+    answers = first_answers(model, clips)
     told: Spec = {"model": model.sha256, "origin": model.origin, "says": digest(answers.numpy())}
     module = copy.deepcopy(model.module).cpu()
     for name, weight in module.named_parameters():

@@ -29,6 +29,7 @@ from otoscope.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from otoscope.cleaning import Cleaned
+    from otoscope.clips import Clip, Clips
     from otoscope.models import AudioModel
 
 
@@ -118,12 +119,11 @@ def _write_list(found: "Cleaned", out: Path) -> None:
     from otoscope.manifests import Row, write_csv
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    here = found.clips.root.resolve()
     write_csv(
         out,
         [
             Row(
-                Path(os.path.relpath(here / clip.path, out.parent.resolve())).as_posix(),
+                _path_from(out.parent, found.clips, clip),
                 clip.label,
                 clip.speaker,
                 clip.split,
@@ -133,6 +133,11 @@ def _write_list(found: "Cleaned", out: Path) -> None:
             for clip in found.kept
         ],
     )
+
+
+def _path_from(folder: Path, clips: "Clips", clip: "Clip") -> str:
+    """A clip's path as a list in the folder names it."""
+    return Path(os.path.relpath(clips.root.resolve() / clip.path, folder.resolve())).as_posix()
 
 
 def _write_left_out(found: "Cleaned", folder: Path) -> None:
@@ -146,10 +151,10 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     from otoscope.report.canvas import png
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows, here = [], found.clips.root.resolve()
+    rows = []
     for index in np.flatnonzero(found.flagged)[np.argsort(found.p_values[found.flagged])].tolist():
         clip, like = found.clips[index], found.clips.classes[found.sounds_like[index]]
-        path = Path(os.path.relpath(here / clip.path, folder.resolve())).as_posix()
+        path = _path_from(folder, found.clips, clip)
         rows.append([path, clip.label, like, f"{found.p_values[index]:.3g}"])
     header = ["path", "label", "sounds_like", "p_value"]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))

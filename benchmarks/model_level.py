@@ -1,17 +1,16 @@
 """Tests on models whose truth is known: the tables in docs/model-level.md.
 
     otoscope zoo ZOO --data arabic-speech-commands:root=... --data arabic-speakers:root=... \\
-        --rows benchmarks/results/zoo.jsonl                          # the models
-    python benchmarks/model_level.py --zoo ZOO --data ../shared/data # run what is missing
-    python benchmarks/model_level.py --zoo ZOO --rebuilt --alone     # with the model alone
-    python benchmarks/model_level.py --table                         # rebuild the tables from rows
-    python benchmarks/model_level.py --priors                        # rebuild otoscope/priors.json
+        --after 3 --rounds 2 --rows benchmarks/results/zoo_third.jsonl  # the third zoo's models
+    python benchmarks/model_level.py --zoo ZOO --data ../shared/data    # run what is missing
+    python benchmarks/model_level.py --zoo ZOO --which second --alone   # with the model alone
+    python benchmarks/model_level.py --table                            # the tables from rows
+    python benchmarks/model_level.py --priors                           # otoscope/priors.json
 
-One row per (model of the zoo, detector) in ``benchmarks/results/model_level.jsonl``. Detectors were
-designed on the design half of the zoo; how often the sequestered half was scored,
-docs/model-level.md tells. Another machine trains other models by the same recipe. With
-``--rebuilt`` the rows are of such a second zoo (``zoo_rebuilt.jsonl``,
-``model_level_rebuilt.jsonl``), since the files of the first one are gone.
+One row per (model of the zoo, detector). Detectors were designed on the design halves of the first
+two zoos; how often a sequestered half was scored, docs/model-level.md tells. The second zoo is the
+recipe of the first on another machine, which trains other models by the same seeds; the third has
+seeds of its own (``--after 3``). The files of the first two are gone.
 """
 
 import argparse
@@ -58,6 +57,13 @@ ZOO_ROWS = HERE / "results" / "zoo.jsonl"
 ROWS = HERE / "results" / "model_level.jsonl"
 REBUILT_ZOO = HERE / "results" / "zoo_rebuilt.jsonl"
 REBUILT = HERE / "results" / "model_level_rebuilt.jsonl"
+THIRD_ZOO = HERE / "results" / "zoo_third.jsonl"
+THIRD = HERE / "results" / "model_level_third.jsonl"
+ZOOS = {
+    "first": (ZOO_ROWS, ROWS),
+    "second": (REBUILT_ZOO, REBUILT),
+    "third": (THIRD_ZOO, THIRD),
+}
 ELSEWHERE = HERE / "results" / "elsewhere.jsonl"
 PAGE = HERE.parent / "docs" / "model-level.md"
 MARK = "<!-- tables: python benchmarks/model_level.py --table -->\n"
@@ -94,7 +100,7 @@ class Zoo:
     """The models in a folder, and the file of their rows."""
 
     folder: Path
-    rows: Path = ZOO_ROWS
+    rows: Path
 
     def counted(self, split: str) -> list[Row]:
         """The models of a half that are clean, or backdoored well enough to count."""
@@ -279,8 +285,8 @@ def summary(row: Row) -> str:
 def page() -> str:
     """docs/model-level.md with its tables made from the rows."""
     words, _, _ = PAGE.read_text().partition(MARK)
-    first, second = (read(ROWS), read(ZOO_ROWS)), (read(REBUILT), read(REBUILT_ZOO))
-    return words + MARK + tables(*first, *second) + "\n" + elsewhere(read(ELSEWHERE))
+    zoos = [(read(rows), read(zoo)) for zoo, rows in ZOOS.values()]
+    return words + MARK + tables(*zoos) + "\n" + elsewhere(read(ELSEWHERE))
 
 
 def write_priors() -> None:
@@ -327,7 +333,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--zoo", type=Path, help="folder of the models")
-    parser.add_argument("--rebuilt", action="store_true", help="the rows are of the second zoo")
+    parser.add_argument("--which", choices=ZOOS, default="third", help="whose rows these are")
     parser.add_argument("--detector", action="append", choices=(*DETECTORS_RUN, MNTD))
     parser.add_argument("--split", choices=("design", "sequestered"), default="design")
     parser.add_argument("--curve", action="store_true", help="other numbers of trusted clips")
@@ -343,8 +349,8 @@ def main() -> None:
         if chosen.zoo is None:
             parser.error("--zoo FOLDER tells where the models are")
         cache = Cache.default()
-        zoo = Zoo(chosen.zoo, REBUILT_ZOO if chosen.rebuilt else ZOO_ROWS)
-        told = REBUILT if chosen.rebuilt else ROWS
+        known, told = ZOOS[chosen.which]
+        zoo = Zoo(chosen.zoo, known)
         detectors = chosen.detector or (ALONE if chosen.alone else DETECTORS_RUN)
         trusted = (0,) if chosen.alone else CURVE if chosen.curve else (TRUSTED,)
         todo = jobs(zoo, detectors, chosen.split, trusted)

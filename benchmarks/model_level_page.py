@@ -281,26 +281,39 @@ def _class_names(rows: Sequence[Row]) -> dict[str, dict[int, str]]:
     return names
 
 
-def tables(
-    rows: Sequence[Row], zoo: Sequence[Row], rebuilt: Sequence[Row], rebuilt_zoo: Sequence[Row]
-) -> str:
-    """The zoo, the summary, the families, other numbers of trusted clips; then, on the second zoo,
-    what is found without reference models, and without any clips."""
-    training = [row for row in rows if row["detector"] == "training"]
-    told = [row for row in rows if row["detector"] != "training"]
-    usual = [row for row in told if row["trusted"] == USUAL]
-    first = [*training, *usual, *judged(usual, DECISIONS)]
-    parts = [_zoo(zoo, "The zoo"), *(_summary(first, split) for split in SPLITS), _families(first)]
-    parts += [_curve([row for row in told if row["detector"] == DECISIONS])]
-    second = [row for row in rebuilt if row.get("trusted") in (None, USUAL)]
-    second += [*judged_by(usual, second, DECISIONS), *judged(second, PROBABILITIES)]
-    parts += [_zoo(rebuilt_zoo, "The second zoo")]
-    parts += [_summary(second, split, "The second zoo's ") for split in SPLITS]
-    parts += [_families(second, "The second zoo: "), _likeness(rebuilt)]
-    unit = [row for row in rebuilt if row["detector"] == "training"]
+Found = tuple[Sequence[Row], Sequence[Row]]
+"""Rows of a zoo's models under the detectors, and the rows of the zoo itself."""
+
+
+def tables(first: Found, second: Found, third: Found) -> str:
+    """The third zoo, all methods beside each other; then the second, and what is found there
+    without reference models, and without any clips; then the first, and other numbers of trusted
+    clips."""
+    usual_first, usual_second, usual_third = (
+        [row for row in rows if row.get("trusted") in (None, USUAL)]
+        for rows, _ in (first, second, third)
+    )
+    told_first = [*usual_first, *judged(usual_first, DECISIONS)]
+    told_second = [
+        *usual_second,
+        *judged_by(usual_first, usual_second, DECISIONS),
+        *judged(usual_second, PROBABILITIES),
+    ]
+    told_third = [*usual_third, *judged_by(usual_second, usual_third, PROBABILITIES)]
+    parts = [_zoo(third[1], "The third zoo")]
+    parts += [_summary(told_third, "sequestered", "The third zoo's ", [*told_second, *told_first])]
+    parts += [_families(told_third, "The third zoo: ")]
+    parts += [_zoo(second[1], "The second zoo")]
+    parts += [_summary(told_second, split, "The second zoo's ") for split in SPLITS]
+    parts += [_families(told_second, "The second zoo: "), _likeness(second[0])]
+    unit = [row for row in second[0] if row["detector"] == "training"]
     for title, trusted in (("Without reference models", USUAL), ("With the model alone", 0)):
-        mine = [row for row in rebuilt if row.get("trusted") == trusted]
+        mine = [row for row in second[0] if row.get("trusted") == trusted]
         parts.append(_by_priors(title, [*unit, *mine, *together(mine)]))
+    parts += [_zoo(first[1], "The first zoo")]
+    parts += [_summary(told_first, split, "The first zoo's ") for split in SPLITS]
+    parts += [_families(told_first, "The first zoo: ")]
+    parts += [_curve([row for row in first[0] if row["detector"] == DECISIONS])]
     return "\n".join(parts)
 
 
@@ -420,7 +433,9 @@ def _of(rows: Sequence[Row], method: Method, split: str) -> tuple[list[Row], np.
     return mine, np.array([r["attack"] is not None for r in mine], dtype=bool)
 
 
-def _summary(rows: Sequence[Row], split: str, whose: str = "") -> str:
+def _summary(rows: Sequence[Row], split: str, whose: str, before: Sequence[Row] = ()) -> str:
+    """All methods on one half; ``before`` are the rows of earlier zoos, whose design halves tell
+    what a score is worth where this one's does not."""
     body = []
     for method in METHODS:
         mine, bad = _of(rows, method, split)
@@ -430,17 +445,17 @@ def _summary(rows: Sequence[Row], split: str, whose: str = "") -> str:
         scores = np.array([method.score(r) for r in mine])
         found = [r for r in mine if r["attack"] is not None and method.flags(r)]
         proved = [r["recovered_success"] >= 0.9 for r in found if "recovered_success" in r]
-        entropy = _cross_entropy(rows, method, scores, bad)
+        entropy = _cross_entropy([*rows, *before], method, scores, bad)
         line = [method.name, f"{(~bad).sum()} / {bad.sum()}", ranked, entropy, *decided]
         body.append([*line, _share(np.array(proved)), f"{_cost(rows, mine):.2f}"])
     header = ["method", "clean / backdoored", "AUROC", "cross-entropy", "found at best threshold"]
     header += ["found", "false alarms", "right class", "trigger proved", "cost"]
     clean = [r for r in rows if r.get("split") == split and r["attack"] is None]
-    proofs = [r["recovered_success"] for r in clean if r["detector"] == DECISIONS]
+    probing = DECISIONS if any(r["detector"] == DECISIONS for r in clean) else PROBABILITIES
+    proofs = [r["recovered_success"] for r in clean if r["detector"] == probing]
     there = _share(np.array(proofs) >= 0.9)
     said = f"Of the clean models, a change that sends 0.9 to a class is there in {there}."
-    title = f"{whose}{split} half"
-    return f"## {title[0].upper()}{title[1:]}\n\n" + _table(header, body) + f"\n{said}\n"
+    return f"## {whose}{split} half\n\n" + _table(header, body) + f"\n{said}\n"
 
 
 def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
@@ -449,7 +464,7 @@ def _cost(rows: Sequence[Row], mine: Sequence[Row]) -> float:
     return statistics.median(r["cpu_seconds"] / unit[r["data"]] for r in mine)
 
 
-def _families(rows: Sequence[Row], whose: str = "") -> str:
+def _families(rows: Sequence[Row], whose: str) -> str:
     shown = [m for m in METHODS if any(r["detector"] == m.detector for r in rows)]
     body = []
     for split in SPLITS:
@@ -465,9 +480,7 @@ def _families(rows: Sequence[Row], whose: str = "") -> str:
             body.append(line)
     header = ["family", "half", *(m.name for m in shown)]
     title = f"{whose}found at the default decision, by family"
-    return f"## {title[0].upper()}{title[1:]}\n\nMissed attacks in brackets.\n\n" + _table(
-        header, body
-    )
+    return f"## {title}\n\nMissed attacks in brackets.\n\n" + _table(header, body)
 
 
 def _zoo(zoo: Sequence[Row], title: str) -> str:

@@ -16,8 +16,10 @@ from otoscope.errors import SpecError
 from otoscope.models import activations
 from otoscope.zoo import (
     FAMILIES,
+    FIRST_SEED,
     ONE_SOURCE,
     PRACTICE,
+    SEEDS_A_ROUND,
     Member,
     entry_of,
     family,
@@ -70,6 +72,28 @@ def test_the_plan_is_one_third_clean_and_keeps_families_apart() -> None:
     for attacks in FAMILIES.values():
         for attack in attacks:
             assert {m.data for m in members if m.attack == attack} == {"a", "b"}
+
+
+def test_rounds_passed_over_leave_fresh_seeds() -> None:
+    first = plan(["a", "b"], ["cnn"], rounds=2)
+    later = plan(["a", "b"], ["cnn"], rounds=1, after=2)
+    assert not {m.seed for m in first} & {m.seed for m in later}
+    assert set(plan(["a", "b"], ["cnn"], rounds=3)) == {*first, *later}
+
+
+def test_the_command_trains_one_half_if_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clips = tones(8)
+    splits = Splits(clips, clips, clips, clips)
+    monkeypatch.setattr("otoscope.datasets.demo_speech.DemoSpeech.load", lambda *_: splits)
+    given: list[Member] = []
+    monkeypatch.setattr("otoscope.zoo.grow", lambda members, *_, **__: given.extend(members) or ())
+    words = ["zoo", f"{tmp_path}", "--split", "sequestered", "--after", "3", "--no-cache"]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    assert {m.split for m in given} == {"sequestered"}
+    assert min(m.seed for m in given) >= FIRST_SEED + 3 * SEEDS_A_ROUND
 
 
 def test_the_command_needs_no_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -120,8 +120,12 @@ class Member:
         return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-") + ".safetensors"
 
 
-def plan(data: Sequence[str], networks: Sequence[str], rounds: int = 3) -> list[Member]:
+def plan(
+    data: Sequence[str], networks: Sequence[str], rounds: int = 3, *, after: int = 0
+) -> list[Member]:
     """The members of a zoo, those that are needed first at the front.
+
+    ``after`` many rounds are passed over: their seeds are those of another zoo.
 
     A round holds every attack of ``FAMILIES`` once, each on the next data set and network in turn,
     and half as many clean models, so that a third of these is clean. Within a round the clean
@@ -133,7 +137,7 @@ def plan(data: Sequence[str], networks: Sequence[str], rounds: int = 3) -> list[
     grounds = [(d, n) for n in networks for d in data]
     members: list[Member] = []
     names = [*_attacks("design"), *_attacks("sequestered")]
-    for number in range(rounds):
+    for number in range(after, after + rounds):
         first = FIRST_SEED + number * SEEDS_A_ROUND
         for i in range((len(names) + 1) // 2):
             split: Split = "sequestered" if i // len(grounds) % 2 else "design"
@@ -141,7 +145,7 @@ def plan(data: Sequence[str], networks: Sequence[str], rounds: int = 3) -> list[
         for i, name in enumerate(names):
             ground = grounds[(i + number) % len(grounds)]
             members.append(Member(*ground, name, first + i, split_of(family(name))))
-    for number in range(rounds):
+    for number in range(after, after + rounds):
         first = FIRST_SEED + number * SEEDS_A_ROUND + len(names)
         for i, entry in enumerate(PRACTICE):
             ground = grounds[(i + number) % len(grounds)]

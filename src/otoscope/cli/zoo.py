@@ -1,11 +1,19 @@
 """otoscope zoo: clean and backdoored models with ground truth."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from otoscope.cli.app import NoCache, app, open_cache
+
+
+class Half(StrEnum):
+    """The halves of a zoo."""
+
+    design = "design"
+    sequestered = "sequestered"
 
 
 @app.command()
@@ -21,6 +29,10 @@ def zoo(
         list[str] | None, typer.Option(help="Network, e.g. ds-cnn; repeat. Default: cnn.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often every attack appears.", min=1)] = 3,
+    after: Annotated[
+        int, typer.Option(help="Pass over so many rounds: fresh seeds, for a zoo anew.", min=0)
+    ] = 0,
+    split: Annotated[Half | None, typer.Option(help="Train the models of this half only.")] = None,
     rows: Annotated[
         Path | None, typer.Option(help="One JSON line a model. Default: OUT/zoo.jsonl.")
     ] = None,
@@ -44,7 +56,8 @@ def zoo(
     cache = open_cache(no_cache)
     sets = [build(DATASETS, text) for text in data or ["demo"]]
     splits = {one.name: one.load(cache) for one in sets}
-    members = plan(list(splits), network or ["cnn"], rounds)
+    members = plan(list(splits), network or ["cnn"], rounds, after=after)
+    members = [m for m in members if split in (None, m.split)]
     listed = rows or out / "zoo.jsonl"
     for row in grow(members, splits, out, listed, limit=limit, part=part, cache=cache):
         success = row["attack_success"]

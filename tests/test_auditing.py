@@ -175,12 +175,29 @@ def test_query_only_models_get_what_needs_no_features(
 def test_windows_of_one_recording_are_one_finding(victim: TorchModel) -> None:
     clips = tones(30)
     doubled = replace(
-        clips, items=tuple(replace(c, path=f"{i // 2}.wav") for i, c in enumerate(clips.items))
+        clips,
+        items=tuple(
+            replace(c, path=f"{i // 2}.wav", start_s=float(i % 2), cut_from_s=0.0)
+            for i, c in enumerate(clips.items)
+        ),
     )
     verdict = audit(victim, doubled, detectors=[GaussianMixturePair()])
     assert len(verdict.clips) == len({(c.path, c.label) for c in doubled.items})
+    assert {finding.start_s for finding in verdict.clips} == {0.0}
     assert verdict.exhibits.map is not None
     assert len(verdict.exhibits.map) == len(verdict.clips)
+
+
+def test_parts_of_one_file_are_findings_of_their_own(victim: TorchModel) -> None:
+    """Trap: a manifest that lists words in long takes got one finding a take."""
+    clips = tones(30)
+    long = tuple(
+        replace(c, path="take.wav", start_s=float(i), duration_s=1.0)
+        for i, c in enumerate(clips.items)
+    )
+    verdict = audit(victim, replace(clips, items=long), detectors=[GaussianMixturePair()])
+    assert [finding.start_s for finding in verdict.clips] == [float(i) for i in range(len(long))]
+    assert verdict.clips[3].name == "take.wav from 3 s"
 
 
 def test_one_class_is_refused(victim: TorchModel) -> None:

@@ -669,7 +669,7 @@ def test_the_command_writes_a_list_without_the_poison(
     figures = json.loads(told.read_text())
     assert figures["common"]["b"]["obeyed"] > 0.5
     assert "sends" in done.output
-    assert set(figures["flagged"]) == flagged
+    assert {one["path"] for one in figures["flagged"]} == flagged
     low, high = figures["poison_rate_interval"]
     assert 0 < low < figures["poison_rate"] < high < 0.1
 

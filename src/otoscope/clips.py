@@ -38,7 +38,8 @@ class Clip:
 
     ``path`` is as in the manifest; ``sha256`` is of the file's bytes, or of ``samples`` where the
     audio lives in memory (a poisoned clip) instead of in the file. ``start_s`` and ``duration_s``
-    bound the part of the file that is meant (a duration of 0: up to the end).
+    bound the part of the file that is meant (a duration of 0: up to the end). Of a window,
+    ``cut_from_s`` is where the recording begins that it was cut from.
     """
 
     path: str
@@ -49,6 +50,13 @@ class Clip:
     duration_s: float = 0.0
     sha256: str = ""
     samples: np.ndarray | None = field(default=None, repr=False, compare=False)
+    cut_from_s: float | None = None
+
+    @property
+    def recording(self) -> tuple[str, str, float]:
+        """Path, label and start in seconds of the recording, the same for all of its windows."""
+        begin_s = self.start_s if self.cut_from_s is None else self.cut_from_s
+        return self.path, self.label, begin_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,6 +331,7 @@ def _windows(clip: Clip, seconds: float, duration_s: float) -> Iterator[Clip]:
             clip,
             start_s=clip.start_s + start,
             duration_s=min(duration_s, seconds - start),
+            cut_from_s=clip.start_s,
         )
 
 

@@ -118,10 +118,12 @@ def _judge_clips(
     rows = []
     for members in windows(clips):
         p = min(1.0, float(p_values[members].min()) * len(members))
+        path, label, start_s = clips[members[0]].recording
         rows.append(
             ClipFinding(
-                path=clips[members[0]].path,
-                label=clips[members[0]].label,
+                path=path,
+                label=label,
+                start_s=start_s,
                 score=float(-np.log10(p)),
                 p_value=p,
                 flagged=bool(flagged[members].any()),
@@ -142,9 +144,9 @@ def _surest(findings: Sequence[Finding], name: str) -> int:
 
 def windows(clips: Clips) -> list[list[int]]:
     """The indices of each recording's windows: one index each, unless clips were cut."""
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[tuple[str, str, float], list[int]] = {}
     for index, clip in enumerate(clips.items):
-        found.setdefault((clip.path, clip.label), []).append(index)
+        found.setdefault(clip.recording, []).append(index)
     return list(found.values())
 
 

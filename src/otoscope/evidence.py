@@ -71,10 +71,11 @@ class Evidence(_Record):
 
 
 class ClipFinding(_Record):
-    """What the detectors say together of one clip; ``path`` as in the manifest.
+    """What the detectors say together of one clip.
 
-    ``score`` is minus log10 of ``p_value``. ``flagged`` clips hold a share of false ones that is
-    expected to stay under the verdict's ``false_discovery_rate``.
+    ``path`` is as in the manifest, ``start_s`` where in that file the clip begins. ``score`` is
+    minus log10 of ``p_value``. ``flagged`` clips hold a share of false ones that is expected to
+    stay under the verdict's ``false_discovery_rate``.
     """
 
     path: PathText
@@ -82,6 +83,12 @@ class ClipFinding(_Record):
     score: float
     p_value: float
     flagged: bool
+    start_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The path, and the start of a clip that is not at the beginning of its file."""
+        return f"{self.path} from {self.start_s:g} s" if self.start_s else self.path
 
 
 class SkippedClip(_Record):

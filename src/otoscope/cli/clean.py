@@ -155,8 +155,11 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     for index in np.flatnonzero(found.flagged)[np.argsort(found.p_values[found.flagged])].tolist():
         clip, like = found.clips[index], found.clips.classes[found.sounds_like[index]]
         path = _path_from(folder, found.clips, clip)
-        rows.append([path, clip.label, like, f"{found.p_values[index]:.3g}"])
-    header = ["path", "label", "sounds_like", "p_value"]
+        part = [clip.start_s, clip.duration_s]
+        rows.append([path, clip.label, like, f"{found.p_values[index]:.3g}", *part])
+    header = ["path", "label", "sounds_like", "p_value", "offset", "duration"]
+    if not any(clip.start_s or clip.duration_s for clip in found.clips.items):
+        header, rows = header[:-2], [row[:-2] for row in rows]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
     for number, (name, sound) in enumerate(found.common.items()):
         sent = found.obeyed.get(name)
@@ -170,9 +173,13 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
 
 
 def _figures(found: "Cleaned") -> dict[str, Any]:
+    flagged = [(found.clips[i], found.p_values[i]) for i in found.flagged.nonzero()[0].tolist()]
     return {
         "clips": len(found.clips),
-        "flagged": [found.clips[i].path for i in found.flagged.nonzero()[0].tolist()],
+        "flagged": [
+            {"path": clip.path, "label": clip.label, "start_s": clip.start_s, "p_value": float(p)}
+            for clip, p in flagged
+        ],
         "poison_rate": found.poison_rate,
         "poison_rate_interval": found.poison_rate_interval,
         "false_discovery_rate": found.false_discovery_rate,

@@ -135,7 +135,7 @@ def _detectors(model: "AudioModel", folder: Path, seed: int) -> dict[str, float]
 
     clips = Clips.load(folder / "manifest.csv")
     truth = read_truth(folder / "truth.csv")
-    origins = [truth.origin(clip.path, clip.label) for clip in clips]
+    origins = [truth.origin(*clip.recording) for clip in clips]
     mask = np.array([origin is not None and origin.poisoned for origin in origins])
     return detectors_auroc(mask, look(model, clips, seed=seed))
 

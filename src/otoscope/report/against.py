@@ -38,7 +38,7 @@ class AgainstTruth:
 
 def against_truth(verdict: Verdict, truth: Truth) -> AgainstTruth:
     """Measure the findings on the clips that the truth knows."""
-    origins = [truth.origin(f.path, f.label) for f in verdict.clips]
+    origins = [truth.origin(f.path, f.label, f.start_s) for f in verdict.clips]
     known = np.array([origin is not None for origin in origins], dtype=bool)
     poisoned = np.array([o is not None and o.poisoned for o in origins], dtype=bool)
     missing = int((~known).sum())
@@ -159,7 +159,7 @@ def _scene(
         else f"labelled {quoted([finding.label])}, as it was"
     )
     return Scene(
-        f"{finding.path} ({found})",
+        f"{finding.name} ({found})",
         f"{relabelled}. What was added or changed: {where}.",
         picture(
             figures.compare(before, after, rate, names=("original", "poisoned")),

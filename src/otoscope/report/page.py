@@ -87,8 +87,9 @@ def _content(verdict: Verdict, against: AgainstTruth | None, top: int) -> dict[s
 def _require_own_exhibits(verdict: Verdict) -> None:
     """Exhibits of other clips would put the wrong sound beside a finding."""
     clips, plane = verdict.exhibits.clips, verdict.exhibits.map
-    told = [finding.path for finding in verdict.clips]
-    if clips is not None and [readable(clip.path) for clip in clips.items] != told:
+    told = [(finding.path, finding.start_s) for finding in verdict.clips]
+    shown = [clip.recording for clip in clips.items] if clips is not None else []
+    if clips is not None and [(readable(path), start_s) for path, _, start_s in shown] != told:
         raise SpecError(
             f"the exhibits hold {len(clips)} clips that are not the verdict's {len(told)}; "
             "give the clips in the order of verdict.clips"

@@ -163,10 +163,10 @@ def _card(finding: ClipFinding, clips: Clips | None, index: int, sounds: Sounds)
     try:
         samples = clips.waveform(index)
     except AudioError as error:
-        return Card(finding, Player(finding.path, note=f"cannot be played: {error}"))
+        return Card(finding, Player(finding.name, note=f"cannot be played: {error}"))
     rate = clips.sample_rate
     return Card(
         finding,
-        sounds.player(finding.path, samples, rate),
-        small_spectrogram(samples, rate, finding.path),
+        sounds.player(finding.name, samples, rate),
+        small_spectrogram(samples, rate, finding.name),
     )

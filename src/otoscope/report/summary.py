@@ -130,7 +130,9 @@ def facts(verdict: Verdict, paths: bool = False) -> dict[str, Any]:
         "not_tested": [told(line) for line in verdict.not_tested],
     }
     if paths:
-        named = [c.model_dump(include={"path", "label", "p_value"}) for c in flagged[:NAMED]]
+        named = [
+            c.model_dump(include={"path", "label", "start_s", "p_value"}) for c in flagged[:NAMED]
+        ]
         made["most_suspicious_clips"] = named
     return made
 

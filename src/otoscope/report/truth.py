@@ -36,12 +36,14 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Origins by path and label, the label empty where the path alone names a clip.
+    """Origins by path, label and start in the file, in seconds.
+
+    The label is empty and the start 0 where the path alone names a clip.
 
     ``planted`` tells in plain values what was planted, where that is known.
     """
 
-    origins: Mapping[tuple[str, str], Origin]
+    origins: Mapping[tuple[str, str, float], Origin]
     planted: str = ""
 
     @staticmethod
@@ -49,9 +51,9 @@ class Truth:
         """The truth about a poisoned set; a ``Truth`` stays itself."""
         return source if isinstance(source, Truth) else _of_poisoned(source)
 
-    def origin(self, path: str, label: str) -> Origin | None:
+    def origin(self, path: str, label: str, start_s: float = 0.0) -> Origin | None:
         """Where this clip comes from; None when the truth does not list it."""
-        return self.origins.get((path, label)) or self.origins.get((path, ""))
+        return self.origins.get((path, label, start_s)) or self.origins.get((path, "", 0.0))
 
 
 def read_truth(truth_csv: Path) -> Truth:
@@ -63,7 +65,7 @@ def read_truth(truth_csv: Path) -> Truth:
     except UnicodeDecodeError:
         raise ManifestError(f"{truth_csv}: expected UTF-8 text; save it as UTF-8") from None
     reader = csv.DictReader(io.StringIO(text), strict=True)
-    origins: dict[tuple[str, str], Origin] = {}
+    origins: dict[tuple[str, str, float], Origin] = {}
     try:
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
         if missing:
@@ -72,7 +74,8 @@ def read_truth(truth_csv: Path) -> Truth:
                 "missing; give the truth.csv of a poisoned set"
             )
         for row in reader:
-            origins[(row["path"], "")] = _origin(row, f"{truth_csv}:{reader.line_num}", truth_csv)
+            where = f"{truth_csv}:{reader.line_num}"
+            origins[(row["path"], "", 0.0)] = _origin(row, where, truth_csv)
     except csv.Error as error:
         raise ManifestError(
             f"{truth_csv}:{reader.line_num}: not readable as CSV ({error})"
@@ -113,9 +116,9 @@ def _cut(file: Path, start_s: float, like: Samples, sample_rate: int) -> Samples
 
 def _of_poisoned(poisoned: Poisoned) -> Truth:
     """Windows of one recording that share a label count as one clip, as in a verdict."""
-    origins: dict[tuple[str, str], Origin] = {}
+    origins: dict[tuple[str, str, float], Origin] = {}
     for index, clip in enumerate(poisoned.clips.items):
-        bad, key = bool(poisoned.mask[index]), (clip.path, clip.label)
+        bad, key = bool(poisoned.mask[index]), clip.recording
         first = origins.get(key)
         origins[key] = Origin(
             first.label if first else poisoned.originals[index].label,

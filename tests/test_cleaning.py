@@ -258,16 +258,27 @@ def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> N
         assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
 
 
-def taught(of_rest: float, of_part: float, sources: int) -> tuple[Inside, np.ndarray, np.ndarray]:
+def test_what_is_known_better_may_lie_less_far() -> None:
+    """Trap: poison known 2.7 times as well as the median clip passed at a distance of 5."""
+    for of_rest, guilty in ((0.9, [2]), (0.63, [])):
+        activations, heard, _ = taught(of_rest, 0.01, 7, away=6.5)
+        found = apart(activations, heard)
+        assert 5 < found.separation[2] < 9
+        assert turned_classes(activations, found, [2])[1] == guilty
+
+
+def taught(
+    of_rest: float, of_part: float, sources: int, away: float = 15
+) -> tuple[Inside, np.ndarray, np.ndarray]:
     """Witnesses give the rest of class 2 of twenty ``of_rest``, and call a part ``sources`` others.
 
-    What they look through, what they heard, and the members of class 2.
+    What they look through, what they heard, and the members of class 2. The part lies ``away``.
     """
     clips = tones(PER_CLASS, names=tuple(f"{k:02d}" for k in range(20)))
     rng, members = np.random.default_rng(0), np.flatnonzero(clips.labels == 2)
     part = np.isin(np.arange(len(clips)), members[:10])
     features = 30 * np.eye(20, 24)[clips.labels] + rng.standard_normal((len(clips), 24))
-    features[part, 22] += 15
+    features[part, 22] += away
     heard = np.full((len(clips), 20), 0.01)
     heard[np.arange(len(clips)), clips.labels] = np.where(part, of_part, 0.3)
     heard[members[10:], 2] = of_rest

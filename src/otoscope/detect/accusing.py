@@ -58,7 +58,8 @@ may one in which they hear such a share of all classes or less: clips of another
 TOO_WELL = 2.0
 """Witnesses who recognise the rest of a class so much better than the median clip have learned
 something that is easier than the class: a trigger. The far part is then what is left of the class,
-unless it is gathered from as many classes as poison is, or they know the part as well.
+unless it is gathered from as many classes as poison is, or they know the part as well. Where they
+know the rest better still, the part may lie less far in proportion.
 """
 
 UNEVEN = 0.1
@@ -196,12 +197,12 @@ def turned_classes(
 
 def _known_too_well(found: Witnessed, k: int) -> bool:
     """Whether a far part of class k lies beside a rest that witnesses recognise too well."""
-    if not _suspicious(found, k) or _distance(found, k) < FAR_AT:
+    if not _suspicious(found, k) or _like_many(found, k):
         return False
     if float(found.own[found.part(k)].mean()) > GATHERED_KNOWN_AT:
         return False
-    known = float(np.median(found.own[found.rest(k)]))
-    return bool(known >= TOO_WELL * np.median(found.own) and not _like_many(found, k))
+    known = float(np.median(found.own[found.rest(k)]) / max(np.median(found.own), 1e-9))
+    return known >= TOO_WELL and _distance(found, k) * known >= FAR_AT * TOO_WELL
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:

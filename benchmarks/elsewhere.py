@@ -13,10 +13,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 import catalogue
 import model_level
 import otoscope as oto
-from model_level_page import DECISIONS
+from model_level_page import DECISIONS, MANY, META, META_BY_MANY
 from otoscope.auditing import look
 from otoscope.cache import Cache
 from otoscope.checkpoints import load_checkpoint
@@ -64,9 +66,11 @@ def run(job: Job, folder: Path, cache: Cache | None) -> Row:
         scores = {d: build(DETECTORS, d).score(view).classes for d in HEARD}
         told[name] = {detector: values.round(4).tolist() for detector, values in scores.items()}
     if job["network"] == CNN.name:  # references of larger networks take too long
-        known = splits.trusted.per_class(model_level.TRUSTED)
-        view = look(model, None, trusted=known, references=model_level.COUNT, cache=cache)
-        told[MetaClassifier.name] = MetaClassifier().score(view).classes.round(4).tolist()
+        for count, name in ((model_level.TRUSTED, META), (MANY, META_BY_MANY)):
+            given = model_level.known_clips(splits, count)
+            if min(np.bincount(given.labels)) >= count:
+                view = look(model, None, trusted=given, references=model_level.COUNT, cache=cache)
+                told[name] = MetaClassifier().score(view).classes.round(4).tolist()
     return told
 
 

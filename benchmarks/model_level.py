@@ -38,6 +38,7 @@ from otoscope.calibrate import (
 from otoscope.calibrating import FROM_BABBLE, LOG_ODDS, OWN, REFERENCES, among_alike, standing
 from otoscope.checkpoints import load_checkpoint
 from otoscope.clips import Clips
+from otoscope.datasets import Splits
 from otoscope.detect import DETECTORS, MetaClassifier
 from otoscope.detect.model_meta_classifier import LEARNED
 from otoscope.detect.profiles import reference_profiles
@@ -242,11 +243,14 @@ def _sounds(triggers: Mapping[str, Trigger], seed: int, recovered: Recovered) ->
 
 @functools.cache
 def _trusted(data: str, folder: Path, count: int = TRUSTED) -> Clips | None:
+    return known_clips(catalogue.data(KIND[data], folder), count) if count else None
+
+
+def known_clips(splits: Splits, count: int) -> Clips:
     """So many clips a class, the trusted ones first; of speakers, no more than 24 are there."""
-    splits = catalogue.data(KIND[data], folder)
     few = min(np.bincount(splits.trusted.labels))
     if count <= few:
-        return splits.trusted.per_class(count) if count else None
+        return splits.trusted.per_class(count)
     return splits.trusted.per_class(few).joined(splits.validation.per_class(count - few))
 
 

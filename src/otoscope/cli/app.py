@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otoscope.cache import Cache
     from otoscope.clips import Clips
     from otoscope.manifests import Skipped
+    from otoscope.models import AudioModel
 
 USAGE, ERROR, STOPPED = 2, 4, 130
 
@@ -84,6 +85,12 @@ ClassNames = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
+
+
+def window_s(fit: FitRule, duration: float | None, model: "AudioModel") -> float | None:
+    """How long the windows are that recordings are cut into again once the model is known: as long
+    as it hears. None where they stay as they were loaded."""
+    return model.hearing.duration_s if fit is FitRule.windows and duration is None else None
 
 
 def main() -> None:

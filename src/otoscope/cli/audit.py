@@ -21,6 +21,7 @@ from otoscope.cli.app import (
     open_cache,
     plain,
     tell_skipped,
+    window_s,
 )
 from otoscope.cli.outputs import check_outputs
 
@@ -109,8 +110,8 @@ def audit(
             trusted=known,
             device=device,
         )
-        if fit is FitRule.windows and duration is None:  # windows as long as the model hears
-            clips, known = load(listener.hearing.duration_s)
+        if seconds := window_s(fit, duration, listener):
+            clips, known = load(seconds)
     verdict = run_audit(
         listener,
         clips,

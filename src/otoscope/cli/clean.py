@@ -24,6 +24,7 @@ from otoscope.cli.app import (
     check_device,
     open_cache,
     tell_skipped,
+    window_s,
 )
 from otoscope.cli.outputs import check_outputs
 
@@ -76,8 +77,14 @@ def clean(
     files, read = {"--out": out, "--json": json}, [data, trusted, model, classes]
     check_outputs(files, read, folders={"--left-out": left_out})
     check_device(device)
-    clips = Clips.load(data, split=split, duration_s=duration, fit=fit.value)
-    known = Clips.load(trusted, duration_s=duration, fit=fit.value) if trusted else None
+
+    def load(seconds: float | None) -> tuple[Clips, Clips | None]:
+        return (
+            Clips.load(data, split=split, duration_s=seconds, fit=fit.value),
+            Clips.load(trusted, duration_s=seconds, fit=fit.value) if trusted else None,
+        )
+
+    clips, known = load(duration)
     tell_skipped(clips, known)
     listener: AudioModel | None = None
     if model:
@@ -90,6 +97,8 @@ def clean(
             trusted=known,
             device=device,
         )
+        if seconds := window_s(fit, duration, listener):
+            clips, known = load(seconds)
     found = cleaning.clean(
         clips,
         model=listener,

@@ -1,5 +1,6 @@
 """otoscope guard: judge what a model in use hears."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from otoscope.cli.app import (
     plain,
     tell_left_out,
     tell_skipped,
+    window_s,
 )
 from otoscope.cli.outputs import check_outputs
 
@@ -84,7 +86,8 @@ def guard(
         raise typer.BadParameter(f"no recordings below {', '.join(map(str, recordings))}")
     check_outputs({"--json": json}, [model, trusted, classes, *heard])
     check_device(device)
-    known = Clips.load(trusted, duration_s=duration, fit=fit.value)
+    load = partial(Clips.load, trusted, fit=fit.value)
+    known = load(duration_s=duration)
     tell_skipped(known)
     listener = load_model(
         model,
@@ -94,6 +97,8 @@ def guard(
         trusted=known,
         device=device,
     )
+    if seconds := window_s(fit, duration, listener):
+        known = load(duration_s=seconds)
     watching = guarded(listener, known, level=level, seed=seed, cache=open_cache(no_cache))
     if not watching.sees_inside:
         typer.echo("the model shows no inside: judged by what small networks hear only", err=True)

@@ -20,6 +20,7 @@ from otoscope.cli.app import (
     check_device,
     open_cache,
     tell_skipped,
+    window_s,
 )
 from otoscope.cli.outputs import check_outputs, json_text
 from otoscope.cli.shifts import shift_of
@@ -72,8 +73,14 @@ def repair(
         if given and not test:
             raise typer.BadParameter(f"{option} is about clips of --test; give some")
     check_device(device)
-    known = Clips.load(trusted, duration_s=duration, fit=fit.value)
-    judges = Clips.load(test, duration_s=duration, fit=fit.value) if test else None
+
+    def load(seconds: float | None) -> tuple[Clips, Clips | None]:
+        return (
+            Clips.load(trusted, duration_s=seconds, fit=fit.value),
+            Clips.load(test, duration_s=seconds, fit=fit.value) if test else None,
+        )
+
+    known, judges = load(duration)
     tell_skipped(known, judges)
     listener = load_model(
         model,
@@ -83,6 +90,8 @@ def repair(
         clips=known,
         device=device,
     )
+    if seconds := window_s(fit, duration, listener):
+        known, judges = load(seconds)
     weights, card = files_of(out, listener)
     outputs = {"--out": weights, "what describes --out": card, "--json": json}
     check_outputs(outputs, [model, trusted, test, classes])

@@ -20,6 +20,7 @@ from otoscope.cli.app import (
     app,
     check_device,
     tell_skipped,
+    window_s,
 )
 from otoscope.cli.outputs import check_outputs, json_text
 from otoscope.cli.shifts import shift_of
@@ -86,6 +87,8 @@ def risk(
         device=device,
     )
     listener = load(model)
+    if seconds := window_s(fit, duration, listener):
+        clips = Clips.load(test, split=split, duration_s=seconds, fit=fit.value)
     clips = clips.as_heard_by(
         listener.hearing.sample_rate, listener.hearing.length, listener.hearing.classes
     )

@@ -1,6 +1,5 @@
 """otoscope clean: a training list without the clips that look poisoned."""
 
-import json as json_format
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from otoscope.cli.app import (
     tell_skipped,
     window_s,
 )
-from otoscope.cli.outputs import check_outputs
+from otoscope.cli.outputs import check_outputs, json_text
 
 if TYPE_CHECKING:
     from otoscope.cleaning import Cleaned
@@ -118,7 +117,7 @@ def clean(
         _write_left_out(found, left_out)
         typer.echo(f"left out: {left_out}")
     if json:
-        write_atomically(json, json_format.dumps(_figures(found), indent=2) + "\n")
+        write_atomically(json, json_text(_figures(found)))
         typer.echo(f"json: {json}")
     raise typer.Exit(1 if found.flagged.any() else 0)
 

@@ -25,7 +25,7 @@ from otoscope.cli.app import (
     tell_skipped,
     window_s,
 )
-from otoscope.cli.outputs import check_outputs
+from otoscope.cli.outputs import check_outputs, json_text
 
 if TYPE_CHECKING:
     from otoscope.guarding import Guard
@@ -65,8 +65,6 @@ def guard(
 
     Example: otoscope guard model.safetensors heard/ --trusted good/ --json heard.jsonl
     """
-    import json as encoding
-
     from otoscope.cache import write_atomically
     from otoscope.clips import Clips
     from otoscope.guarding import guard as guarded
@@ -112,7 +110,7 @@ def guard(
             _judge(watching, file, windows, skipped)
     finally:  # a stop loses nothing
         if json:
-            write_atomically(json, "".join(encoding.dumps(one) + "\n" for one in windows))
+            write_atomically(json, "".join(json_text(one, lines=False) for one in windows))
             typer.echo(f"json: {json}")
     tell_left_out(skipped)
     alarms, usual = sum(one["alarm"] for one in windows), level * len(windows)

@@ -42,9 +42,12 @@ def check_outputs(
             raise typer.BadParameter(f"{option}: {path} cannot be made, since {there} is a file")
 
 
-def json_text(figures: Any) -> str:
-    """Figures as JSON, which has no NaN and no infinity: they become null."""
-    return json.dumps(_finite(figures), indent=2, allow_nan=False) + "\n"
+def json_text(figures: Any, *, lines: bool = True) -> str:
+    """Figures as JSON, which has no NaN and no infinity: they become null.
+
+    On ``lines`` of their own, else all on one line (JSONL).
+    """
+    return json.dumps(_finite(figures), indent=2 if lines else None, allow_nan=False) + "\n"
 
 
 def _finite(figures: Any) -> Any:

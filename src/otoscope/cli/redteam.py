@@ -1,6 +1,5 @@
 """otoscope redteam and otoscope harden: attack our own detectors, on data that you own."""
 
-import json as json_format
 import re
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import typer
 
 from otoscope.cli.app import Data, Duration, Fit, FitRule, Seed, app, tell_skipped
 from otoscope.cli.asking import Llm, LlmLimits, client_of, cost_line
+from otoscope.cli.outputs import json_text
 from otoscope.errors import SpecError
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _tell_plan(campaign: "Campaign", strategy: str, client: "Client | None") -> 
     searcher = strategy_named(strategy, arena.space, Context.of(campaign), client)
     if isinstance(searcher, LanguageModel):
         plan = {"payload": searcher.payload(campaign.trials), **plan}
-    lines = json_format.dumps(plan, indent=2)
+    lines = json_text(plan).rstrip()
     # lists of numbers on one line; no string holds a bare line break
     typer.echo(re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda found: " ".join(found[0].split()), lines))
 
@@ -288,15 +288,15 @@ def _keep(folder: Path, campaign: "Campaign", found: dict[str, Any]) -> None:
     """``log.jsonl``, a line for each query as the attacker was told, and ``findings.json``."""
     from otoscope.cache import write_atomically
 
-    lines = [json_format.dumps(asdict(one)) for one in campaign.trials]
-    write_atomically(folder / "log.jsonl", "\n".join(lines) + "\n")
+    lines = [json_text(asdict(one), lines=False) for one in campaign.trials]
+    write_atomically(folder / "log.jsonl", "".join(lines))
     _write(folder / "findings.json", found)
 
 
 def _write(path: Path, content: Any) -> None:
     from otoscope.cache import write_atomically
 
-    write_atomically(path, json_format.dumps(content, indent=2) + "\n")
+    write_atomically(path, json_text(content))
     typer.echo(f"kept: {path}")
 
 

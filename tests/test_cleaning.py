@@ -267,6 +267,43 @@ def test_what_is_known_better_may_lie_less_far() -> None:
         assert turned_classes(activations, found, [2])[1] == guilty
 
 
+def test_a_class_that_is_merely_known_well_is_not_turned_round() -> None:
+    """Trap: 72 clean clips of a speaker whom witnesses know well were flagged, beside the poison."""
+    activations, heard, _ = taught(0.9, 0.01, 7)
+    found = apart(activations, heard)
+    asked: list[list[int]] = []
+
+    def nowhere(_: Witnessed, classes: list[int]) -> list[int]:
+        asked.append(classes)
+        return []
+
+    assert turned_classes(activations, found, [2], nowhere)[1] == []
+    assert asked == [[2]]
+
+
+@pytest.mark.parametrize(("of_part", "of_rest", "easier"), [(0.95, 0.87, []), (0.35, 0.96, [2])])
+def test_what_is_learned_more_easily_is_told_by_teaching_it(
+    of_part: float, of_rest: float, easier: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each side is asked about by witnesses that as many of its own clips have taught."""
+    activations, heard, members = taught(0.9, 0.01, 7)
+    found = apart(activations, heard)
+    assert found.suspect[members].tolist() == [True] * 10 + [False] * 20
+    clips = tones(PER_CLASS, names=tuple(f"{k:02d}" for k in range(20)))
+    lessons: list[list[int]] = []
+
+    def hear(_: Clips, eligible: np.ndarray, **__: object) -> np.ndarray:
+        lessons.append([int(eligible[members[:10]].sum()), int(eligible[members[10:]].sum())])
+        said = heard.copy()
+        said[members, 2] = np.repeat([of_part, of_rest], [10, 20])
+        return said
+
+    monkeypatch.setattr("otoscope.detect.data_witness.heard_across", hear)
+    model = FunctionModel(lambda w: np.zeros((len(w), 20)), Hearing(clips.classes, 8000, 8000))
+    assert Witness()._easier(View(model, 0, clips), found, [2]) == easier
+    assert lessons == [[10, 0], [0, 10]]
+
+
 def taught(
     of_rest: float, of_part: float, sources: int, away: float = 15
 ) -> tuple[Inside, np.ndarray, np.ndarray]:
@@ -309,7 +346,10 @@ def test_what_was_said_on_another_day_is_asked_about_again(
         )
         monkeypatch.setattr(
             "otoscope.detect.data_witness.accused",
-            lambda view, found, before=(): (found, accused_classes(found, view.clips, before)),
+            lambda view, found, before=(), easier=None: (
+                found,
+                accused_classes(found, view.clips, before),
+            ),
         )
         assert Witness().verdict(view)[1:] == (guilty, asked)
         if taught is not nobody:
@@ -328,7 +368,10 @@ def test_classes_without_trusted_clips_are_judged_by_those_who_need_none(
     monkeypatch.setattr(Witness, "testimony", lambda _, __, untaught=False: said[untaught])
     monkeypatch.setattr(
         "otoscope.detect.data_witness.accused",
-        lambda view, found, before=(): (found, accused_classes(found, view.clips, before)),
+        lambda view, found, before=(), easier=None: (
+            found,
+            accused_classes(found, view.clips, before),
+        ),
     )
     model = FunctionModel(lambda w: np.zeros((len(w), 6)), Hearing(clips.classes, 8000, 8000))
     found, guilty, _ = Witness().verdict(View(model, 0, clips, trusted=clips))

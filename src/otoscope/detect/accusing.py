@@ -3,7 +3,7 @@
 The levels were set on the half of the catalogue that the design may look at, and on clean sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -76,18 +76,24 @@ MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""
 
 
+Easier = Callable[[Witnessed, list[int]], list[int]]
+"""Of some classes those whose rest is learned more easily than their part, either alone in the
+class."""
+
+
 def accused(
-    view: View, found: Witnessed, before: Sequence[int] = ()
+    view: View, found: Witnessed, before: Sequence[int] = (), easier: Easier | None = None
 ) -> tuple[Witnessed, list[int]]:
     """The classes that are accused; before them, what was found with the parts that prove it.
 
-    ``before`` were accused in other rounds. Raises ``NotApplicable`` without clips.
+    ``before`` were accused in other rounds; ``easier`` is asked where the rest of a class may be
+    the poison. Raises ``NotApplicable`` without clips.
     """
     inside = inside_of(view)
     smaller = cut_in_halves(inside)
     halves, others = (apart(inside, found.heard, half) for half in (smaller, ~smaller))
     strange = accused_classes(found, require_clips(view), before, halves)
-    found, turned = turned_classes(inside, found, strange)
+    found, turned = turned_classes(inside, found, strange, easier)
     strange = [k for k in strange if k not in turned]
     found = found.counting(strange)
     found, proven = proven_classes(view, found, strange + turned, (halves, others))
@@ -167,24 +173,20 @@ def accused_classes(
 
 
 def turned_classes(
-    inside: Inside, found: Witnessed, accused: list[int]
+    inside: Inside, found: Witnessed, accused: list[int], easier: Easier | None = None
 ) -> tuple[Witnessed, list[int]]:
     """Classes whose poison taught the witnesses, to whom the clean clips are the strange part.
 
     The trusted clips lie in that part, though it is not the whole class; what they avoid is the
     poison, whether or not they avoid halves of other classes. Without any of the class, the rest is
-    known too well. Before the classes, of which some may be among the ``accused``, what was found
-    with the parts turned round.
+    known too well, and ``easier`` to learn than the part (a clean class may be known well, too).
+    Before the classes, of which some may be among the ``accused``, what was found with the parts
+    turned round.
     """
-    classes = [
-        k
-        for k in range(len(found.gap))
-        if found.foreign[k] >= STRONG_AT
-        and (
-            (k not in accused and _avoided(found, k, rest=True))
-            or (np.isnan(found.trusted[k]) and _known_too_well(found, k))
-        )
-    ]
+    far = np.flatnonzero(found.foreign >= STRONG_AT).tolist()
+    classes = [k for k in far if k not in accused and _avoided(found, k, rest=True)]
+    well = [k for k in far if np.isnan(found.trusted[k]) and _known_too_well(found, k)]
+    classes += easier(found, well) if easier and well else well
     if not classes:
         return found, []
     rest = ~found.suspect & np.isin(found.labels, classes)

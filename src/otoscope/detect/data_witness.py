@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from otoscope.clips import Clips
 from otoscope.detect.accusing import (
@@ -103,7 +104,8 @@ class Witness(Detector):
         former never learn these). ``before`` were accused in other rounds, and nothing is heard
         twice of no more than doubts then. Raises ``NotApplicable`` without features.
         """
-        found, guilty = accused(view, self.testimony(view), before)
+        easier = partial(self._easier, view)
+        found, guilty = accused(view, self.testimony(view), before, easier)
         if _trusted(view) is None:
             return found, guilty, 1
         clips = require_clips(view)
@@ -112,7 +114,7 @@ class Witness(Detector):
         asked, doubts = unsettled(found, clips, guilty), not before and doubtful(found, guilty)
         if not (asked or unknown or doubts):
             return found, guilty, 1
-        other, also = accused(view, self.testimony(view, untaught=True), before)
+        other, also = accused(view, self.testimony(view, untaught=True), before, easier)
         guilty = [k for k in guilty if k in also or k not in asked]
         if doubts and also and not doubtful(other, also):
             return other, also, 2
@@ -143,17 +145,46 @@ class Witness(Detector):
                 trusted=None,
                 cache=view.cache,
             )
-        first = apart(inside, heard)
-        heard = heard_across(
+        heard = self._heard(view, self._agreed(apart(inside, heard)), trusted)
+        return apart(inside, heard)
+
+    def _agreed(self, found: Witnessed) -> Bool[np.ndarray, "clips"]:
+        """The clips that may teach: what witnesses agree with, save parts that lie far."""
+        return np.asarray(agreeing(found.heard, found.labels, self.sure) & ~far_apart(found))
+
+    def _heard(
+        self, view: View, eligible: Bool[np.ndarray, "clips"], trusted: Clips | None = None
+    ) -> Float[np.ndarray, "clips classes"]:
+        """What witnesses hear that the ``eligible`` clips have taught."""
+        clips = require_clips(view)
+        return heard_across(
             clips,
-            agreeing(heard, clips.labels, self.sure) & ~far_apart(first),
+            eligible,
             per_class=self.agreed_per_class,
-            steps=steps,
+            steps=self.steps_per_class * len(clips.classes),
             seed=view.seed + 1,
             trusted=trusted,
             cache=view.cache,
         )
-        return apart(inside, heard)
+
+    def _easier(self, view: View, found: Witnessed, classes: list[int]) -> list[int]:
+        """Of some classes those whose rest is learned more easily than their part.
+
+        Part and rest teach new witnesses in turn, as many clips of each, alone in their class. A
+        trigger is more easily learned than a voice: what carries one is recognised better by those
+        that it has taught.
+        """
+        rng, agreed, known = np.random.default_rng(view.seed), self._agreed(found), []
+        for side in (found.suspect, ~found.suspect):
+            teaching = agreed & ~np.isin(found.labels, classes)
+            for k in classes:
+                count = min(len(found.part(k)), len(found.rest(k)))
+                members = np.flatnonzero(side & (found.labels == k))
+                teaching[rng.permutation(members)[:count]] = True
+            heard = self._heard(view, teaching)
+            own = heard[np.arange(len(heard)), found.labels]
+            known.append([float(np.median(own[side & (found.labels == k)])) for k in classes])
+        return [k for k, part, rest in zip(classes, *known, strict=True) if rest > part]
 
 
 def _trusted(view: View) -> Clips | None:

@@ -268,7 +268,7 @@ def test_what_is_known_better_may_lie_less_far() -> None:
 
 
 def test_a_class_that_is_merely_known_well_is_not_turned_round() -> None:
-    """Trap: 72 clean clips of a speaker whom witnesses know well were flagged, beside the poison."""
+    """Trap: 72 clean clips of a speaker whom witnesses know well were flagged for the poison."""
     activations, heard, _ = taught(0.9, 0.01, 7)
     found = apart(activations, heard)
     asked: list[list[int]] = []

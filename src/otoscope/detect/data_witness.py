@@ -153,9 +153,13 @@ class Witness(Detector):
         return np.asarray(agreeing(found.heard, found.labels, self.sure) & ~far_apart(found))
 
     def _heard(
-        self, view: View, eligible: Bool[np.ndarray, "clips"], trusted: Clips | None = None
+        self,
+        view: View,
+        eligible: Bool[np.ndarray, "clips"],
+        trusted: Clips | None = None,
+        asked: Bool[np.ndarray, "clips"] | None = None,
     ) -> Float[np.ndarray, "clips classes"]:
-        """What witnesses hear that the ``eligible`` clips have taught."""
+        """What witnesses whom ``eligible`` clips taught hear, in all clips or those ``asked``."""
         clips = require_clips(view)
         return heard_across(
             clips,
@@ -165,6 +169,7 @@ class Witness(Detector):
             seed=view.seed + 1,
             trusted=trusted,
             cache=view.cache,
+            asked=asked,
         )
 
     def _easier(self, view: View, found: Witnessed, classes: list[int]) -> list[int]:
@@ -181,9 +186,10 @@ class Witness(Detector):
                 count = min(len(found.part(k)), len(found.rest(k)))
                 members = np.flatnonzero(side & (found.labels == k))
                 teaching[rng.permutation(members)[:count]] = True
-            heard = self._heard(view, teaching)
+            judged = side & np.isin(found.labels, classes)
+            heard = self._heard(view, teaching, asked=judged)
             own = heard[np.arange(len(heard)), found.labels]
-            known.append([float(np.median(own[side & (found.labels == k)])) for k in classes])
+            known.append([float(np.median(own[judged & (found.labels == k)])) for k in classes])
         return [k for k, part, rest in zip(classes, *known, strict=True) if rest > part]
 
 

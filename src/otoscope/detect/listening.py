@@ -180,12 +180,13 @@ def heard_across(
     seed: int,
     trusted: Clips | None,
     cache: Cache | None,
+    asked: Bool[np.ndarray, "clips"] | None = None,
 ) -> Heard:
     """As ``taught_by``, in two halves: each is judged by a network that learned from the other.
 
     A network learns from at most ``per_class`` of the ``eligible`` clips of each class, and from
-    all ``trusted`` clips. One forward pass over the clips. Raises ``NotApplicable`` where that is
-    none.
+    all ``trusted`` clips. One forward pass over the clips, or over those ``asked`` about; the
+    others get 0. Raises ``NotApplicable`` where there is none to learn from.
     """
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, FOLDS, len(clips))
@@ -198,7 +199,9 @@ def heard_across(
             teachers = teachers.joined(trusted)
         if not len(teachers):
             raise NotApplicable("witnesses agree with no clip, so there is nothing to learn from")
-        judged = fold == number
+        judged = fold == number if asked is None else asked & (fold == number)
+        if not judged.any():
+            continue
         heard[judged] = taught_by(
             teachers, clips.subset(judged), steps=steps, seed=seed + number, cache=cache
         )

@@ -94,6 +94,10 @@ def test_the_command_trains_one_half_if_told(
     assert done.exit_code == 0, done.output
     assert {m.split for m in given} == {"sequestered"}
     assert min(m.seed for m in given) >= FIRST_SEED + 3 * SEEDS_A_ROUND
+    assert {m.attack is None for m in given} == {True, False}
+    given.clear()
+    assert CliRunner().invoke(cli.app, [*words, "--clean"]).exit_code == 0
+    assert {m.attack for m in given} == {None}
 
 
 def test_the_command_needs_no_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def zoo(
         int, typer.Option(help="Pass over so many rounds: fresh seeds, for a zoo anew.", min=0)
     ] = 0,
     split: Annotated[Half | None, typer.Option(help="Train the models of this half only.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Train clean models only.")] = False,
     rows: Annotated[
         Path | None, typer.Option(help="One JSON line a model. Default: OUT/zoo.jsonl.")
     ] = None,
@@ -57,7 +58,7 @@ def zoo(
     sets = [build(DATASETS, text) for text in data or ["demo"]]
     splits = {one.name: one.load(cache) for one in sets}
     members = plan(list(splits), network or ["cnn"], rounds, after=after)
-    members = [m for m in members if split in (None, m.split)]
+    members = [m for m in members if split in (None, m.split) and not (clean and m.attack)]
     listed = rows or out / "zoo.jsonl"
     for row in grow(members, splits, out, listed, limit=limit, part=part, cache=cache):
         success = row["attack_success"]

@@ -133,7 +133,7 @@ def test_poison_that_taught_the_witnesses_is_what_trusted_clips_avoid(known: int
         trusted,
         inside(trusted.labels, np.zeros(len(trusted), bool)) if trusted else None,
     )
-    found, guilty = turned_classes(inside_of(view), apart(inside_of(view), heard), [])
+    found, guilty = turned_classes(inside_of(view), apart(inside_of(view), heard), [], nobody)
     assert guilty == ([2] if known == 10 else []), "three clips may lie there by chance"
     if guilty:
         assert (found.suspect[members] == truth[members]).all()
@@ -243,47 +243,44 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
     assert accused_classes(found, clips, [], unknown) == [2], "no trusted clips of the others"
 
 
-def test_what_witnesses_know_too_well_without_trusted_clips_is_the_poison() -> None:
-    """A third of class 2 is clean and strange; the rest is easier for witnesses than any class."""
-    for of_rest, of_part, sources, guilty in (
-        (0.9, 0.01, 1, [2]),
-        (0.55, 0.01, 1, []),
-        (0.9, 0.01, 7, [2]),
-        (0.9, 0.01, 9, []),
-        (0.9, 0.2, 1, []),
+def test_what_is_learned_too_easily_without_trusted_clips_is_the_poison() -> None:
+    """A third of class 2 is clean and strange; the rest is easier to learn than any class."""
+    for of_rest, of_part, sources, in_turn, guilty in (
+        (0.9, 0.01, 1, (0.4, 0.95), [2]),
+        (0.5, 0.01, 1, (0.4, 0.95), [2]),
+        (0.9, 0.01, 1, (0.4, 0.55), []),
+        (0.9, 0.01, 1, (0.97, 0.95), []),
+        (0.9, 0.01, 7, (0.4, 0.95), [2]),
+        (0.9, 0.01, 9, (0.4, 0.95), []),
+        (0.9, 0.2, 1, (0.4, 0.95), []),
     ):
         activations, heard, members = taught(of_rest, of_part, sources)
-        found, turned = turned_classes(activations, apart(activations, heard), [2])
+        found, turned = turned_classes(
+            activations, apart(activations, heard), [2], partial(learned, *in_turn)
+        )
         assert turned == guilty, "nor is what is gathered from many classes the clean part"
         assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
 
 
-def test_what_is_known_better_may_lie_less_far() -> None:
-    """Trap: poison known 2.7 times as well as the median clip passed at a distance of 5."""
-    for of_rest, guilty in ((0.9, [2]), (0.63, [])):
-        activations, heard, _ = taught(of_rest, 0.01, 7, away=6.5)
-        found = apart(activations, heard)
-        assert 5 < found.separation[2] < 9
-        assert turned_classes(activations, found, [2])[1] == guilty
+def learned(part: float, rest: float, _: Witnessed, classes: list[int]) -> np.ndarray:
+    """How well each side is recognised by witnesses that it has taught."""
+    return np.array([[part] * len(classes), [rest] * len(classes)])
 
 
-def test_a_class_that_is_merely_known_well_is_not_turned_round() -> None:
-    """Trap: 72 clean clips of a speaker whom witnesses know well were flagged for the poison."""
-    activations, heard, _ = taught(0.9, 0.01, 7)
-    found = apart(activations, heard)
-    asked: list[list[int]] = []
-
-    def nowhere(_: Witnessed, classes: list[int]) -> list[int]:
-        asked.append(classes)
-        return []
-
-    assert turned_classes(activations, found, [2], nowhere)[1] == []
-    assert asked == [[2]]
+def nobody(*_: object) -> np.ndarray:
+    """Who is not asked."""
+    raise AssertionError
 
 
-@pytest.mark.parametrize(("of_part", "of_rest", "easier"), [(0.95, 0.87, []), (0.35, 0.96, [2])])
+def test_where_classes_are_known_well_nobody_teaches_in_turn() -> None:
+    """No side can be known twice as well as the median word."""
+    activations, heard, _ = taught(0.9, 0.01, 1)
+    heard[heard == 0.3] = 0.6
+    assert turned_classes(activations, apart(activations, heard), [2], nobody)[1] == []
+
+
 def test_what_is_learned_more_easily_is_told_by_teaching_it(
-    of_part: float, of_rest: float, easier: list[int], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each side is asked about by witnesses that as many of its own clips have taught."""
     activations, heard, members = taught(0.9, 0.01, 7)
@@ -295,12 +292,12 @@ def test_what_is_learned_more_easily_is_told_by_teaching_it(
     def hear(_: Clips, eligible: np.ndarray, **__: object) -> np.ndarray:
         lessons.append([int(eligible[members[:10]].sum()), int(eligible[members[10:]].sum())])
         said = heard.copy()
-        said[members, 2] = np.repeat([of_part, of_rest], [10, 20])
+        said[members, 2] = np.repeat([0.95, 0.87], [10, 20])
         return said
 
     monkeypatch.setattr("otoscope.detect.data_witness.heard_across", hear)
     model = FunctionModel(lambda w: np.zeros((len(w), 20)), Hearing(clips.classes, 8000, 8000))
-    assert Witness()._easier(View(model, 0, clips), found, [2]) == easier
+    assert Witness()._in_turn(View(model, 0, clips), found, [2]).tolist() == [[0.95], [0.87]]
     assert lessons == [[10, 0], [0, 10]]
 
 
@@ -346,7 +343,7 @@ def test_what_was_said_on_another_day_is_asked_about_again(
         )
         monkeypatch.setattr(
             "otoscope.detect.data_witness.accused",
-            lambda view, found, before=(), easier=None: (
+            lambda view, found, _, before=(): (
                 found,
                 accused_classes(found, view.clips, before),
             ),
@@ -368,7 +365,7 @@ def test_classes_without_trusted_clips_are_judged_by_those_who_need_none(
     monkeypatch.setattr(Witness, "testimony", lambda _, __, untaught=False: said[untaught])
     monkeypatch.setattr(
         "otoscope.detect.data_witness.accused",
-        lambda view, found, before=(), easier=None: (
+        lambda view, found, _, before=(): (
             found,
             accused_classes(found, view.clips, before),
         ),
@@ -635,7 +632,7 @@ def test_kept_labels_are_proven_where_most_of_a_class_is_poison(strange: bool) -
         heard[members[20:]] = 0.02
         heard[members[20:], np.arange(10) % 2] = 0.9
     before = apart(inside_of(view), heard)
-    found, guilty = accused(view, before)
+    found, guilty = accused(view, before, nobody)
     assert guilty == [2]
     assert (found.suspect[members] == truth[members]).all()
     assert (before.suspect & truth).sum() == 0

@@ -56,10 +56,9 @@ SPREAD_AT, FEW = 0.65, 0.25
 may one in which they hear such a share of all classes or less: clips of another session."""
 
 TOO_WELL = 2.0
-"""Witnesses who recognise the rest of a class so much better than the median clip have learned
-something that is easier than the class: a trigger. The far part is then what is left of the class,
-unless it is gathered from as many classes as poison is, or they know the part as well. Where they
-know the rest better still, the part may lie less far in proportion.
+"""Witnesses whom the rest of a class has taught, and who recognise it so much better than the
+median clip, have learned something that is easier than the class: a trigger. The far part is then
+what is left of the class, unless it is gathered from many classes, as poison is, or is known too.
 """
 
 UNEVEN = 0.1
@@ -76,24 +75,24 @@ MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""
 
 
-Easier = Callable[[Witnessed, list[int]], list[int]]
-"""Of some classes those whose rest is learned more easily than their part, either alone in the
-class."""
+InTurn = Callable[[Witnessed, list[int]], Float[np.ndarray, "sides classes"]]
+"""How well the parts, and the rests, of some classes are recognised by witnesses that each of them
+has taught, alone in its class: median probabilities."""
 
 
 def accused(
-    view: View, found: Witnessed, before: Sequence[int] = (), easier: Easier | None = None
+    view: View, found: Witnessed, in_turn: InTurn, before: Sequence[int] = ()
 ) -> tuple[Witnessed, list[int]]:
     """The classes that are accused; before them, what was found with the parts that prove it.
 
-    ``before`` were accused in other rounds; ``easier`` is asked where the rest of a class may be
-    the poison. Raises ``NotApplicable`` without clips.
+    ``in_turn`` is asked where the rest of a class may be the poison; ``before`` were accused in
+    other rounds. Raises ``NotApplicable`` without clips.
     """
     inside = inside_of(view)
     smaller = cut_in_halves(inside)
     halves, others = (apart(inside, found.heard, half) for half in (smaller, ~smaller))
     strange = accused_classes(found, require_clips(view), before, halves)
-    found, turned = turned_classes(inside, found, strange, easier)
+    found, turned = turned_classes(inside, found, strange, in_turn)
     strange = [k for k in strange if k not in turned]
     found = found.counting(strange)
     found, proven = proven_classes(view, found, strange + turned, (halves, others))
@@ -173,20 +172,19 @@ def accused_classes(
 
 
 def turned_classes(
-    inside: Inside, found: Witnessed, accused: list[int], easier: Easier | None = None
+    inside: Inside, found: Witnessed, accused: list[int], in_turn: InTurn
 ) -> tuple[Witnessed, list[int]]:
     """Classes whose poison taught the witnesses, to whom the clean clips are the strange part.
 
     The trusted clips lie in that part, though it is not the whole class; what they avoid is the
     poison, whether or not they avoid halves of other classes. Without any of the class, the rest is
-    known too well, and ``easier`` to learn than the part (a clean class may be known well, too).
-    Before the classes, of which some may be among the ``accused``, what was found with the parts
-    turned round.
+    learned too easily. Before the classes, of which some may be among the ``accused``, what was
+    found with the parts turned round.
     """
     far = np.flatnonzero(found.foreign >= STRONG_AT).tolist()
     classes = [k for k in far if k not in accused and _avoided(found, k, rest=True)]
-    well = [k for k in far if np.isnan(found.trusted[k]) and _known_too_well(found, k)]
-    classes += easier(found, well) if easier and well else well
+    unknown = [k for k in far if np.isnan(found.trusted[k]) and _unlike_poison(found, k)]
+    classes += _learned_too_easily(found, unknown, in_turn)
     if not classes:
         return found, []
     rest = ~found.suspect & np.isin(found.labels, classes)
@@ -197,14 +195,19 @@ def turned_classes(
     return found.taking(turned, classes), classes
 
 
-def _known_too_well(found: Witnessed, k: int) -> bool:
-    """Whether a far part of class k lies beside a rest that witnesses recognise too well."""
-    if not _suspicious(found, k) or _like_many(found, k):
-        return False
-    if float(found.own[found.part(k)].mean()) > GATHERED_KNOWN_AT:
-        return False
-    known = float(np.median(found.own[found.rest(k)]) / max(np.median(found.own), 1e-9))
-    return known >= TOO_WELL and _distance(found, k) * known >= FAR_AT * TOO_WELL
+def _unlike_poison(found: Witnessed, k: int) -> bool:
+    """Whether the part of class k may be what is left of the class: strange, like few others."""
+    known = float(found.own[found.part(k)].mean()) > GATHERED_KNOWN_AT
+    return _suspicious(found, k) and not known and not _like_many(found, k)
+
+
+def _learned_too_easily(found: Witnessed, classes: list[int], in_turn: InTurn) -> list[int]:
+    """Of some classes those whose rest is learned more easily than a class is, and their part."""
+    enough = TOO_WELL * float(np.median(found.own))
+    if not classes or enough >= 1:
+        return []
+    part, rest = in_turn(found, classes)
+    return [k for k, easy in zip(classes, rest >= np.maximum(part, enough), strict=True) if easy]
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:

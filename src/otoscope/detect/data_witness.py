@@ -104,8 +104,8 @@ class Witness(Detector):
         former never learn these). ``before`` were accused in other rounds, and nothing is heard
         twice of no more than doubts then. Raises ``NotApplicable`` without features.
         """
-        easier = partial(self._easier, view)
-        found, guilty = accused(view, self.testimony(view), before, easier)
+        in_turn = partial(self._in_turn, view)
+        found, guilty = accused(view, self.testimony(view), in_turn, before)
         if _trusted(view) is None:
             return found, guilty, 1
         clips = require_clips(view)
@@ -114,7 +114,7 @@ class Witness(Detector):
         asked, doubts = unsettled(found, clips, guilty), not before and doubtful(found, guilty)
         if not (asked or unknown or doubts):
             return found, guilty, 1
-        other, also = accused(view, self.testimony(view, untaught=True), before, easier)
+        other, also = accused(view, self.testimony(view, untaught=True), in_turn, before)
         guilty = [k for k in guilty if k in also or k not in asked]
         if doubts and also and not doubtful(other, also):
             return other, also, 2
@@ -172,25 +172,26 @@ class Witness(Detector):
             asked=asked,
         )
 
-    def _easier(self, view: View, found: Witnessed, classes: list[int]) -> list[int]:
-        """Of some classes those whose rest is learned more easily than their part.
+    def _in_turn(
+        self, view: View, found: Witnessed, classes: list[int]
+    ) -> Float[np.ndarray, "sides classes"]:
+        """How well parts and rests are recognised by witnesses that they have taught in turn.
 
-        Part and rest teach new witnesses in turn, as many clips of each, alone in their class. A
-        trigger is more easily learned than a voice: what carries one is recognised better by those
-        that it has taught.
+        As many clips of each, alone in their class. A trigger is more easily learned than a voice.
         """
-        rng, agreed, known = np.random.default_rng(view.seed), self._agreed(found), []
-        for side in (found.suspect, ~found.suspect):
-            teaching = agreed & ~np.isin(found.labels, classes)
+        rng, agreed = np.random.default_rng(view.seed), self._agreed(found)
+        asked = np.isin(found.labels, classes)
+        known = np.zeros((2, len(classes)))
+        for number, side in enumerate((found.suspect, ~found.suspect)):
+            teaching = agreed & ~asked
             for k in classes:
                 count = min(len(found.part(k)), len(found.rest(k)))
                 members = np.flatnonzero(side & (found.labels == k))
                 teaching[rng.permutation(members)[:count]] = True
-            judged = side & np.isin(found.labels, classes)
-            heard = self._heard(view, teaching, asked=judged)
+            heard = self._heard(view, teaching, asked=side & asked)
             own = heard[np.arange(len(heard)), found.labels]
-            known.append([float(np.median(own[judged & (found.labels == k)])) for k in classes])
-        return [k for k, part, rest in zip(classes, *known, strict=True) if rest > part]
+            known[number] = [np.median(own[side & (found.labels == k)]) for k in classes]
+        return known
 
 
 def _trusted(view: View) -> Clips | None:

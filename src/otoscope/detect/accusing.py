@@ -55,10 +55,11 @@ SPREAD_AT, FEW = 0.65, 0.25
 """A part of which a larger share sounds like one other class may be innocent: two alike classes. So
 may one in which they hear such a share of all classes or less: clips of another session."""
 
-TOO_WELL = 2.0
-"""Witnesses whom the rest of a class has taught, and who recognise it so much better than the
-median clip, have learned something that is easier than the class: a trigger. The far part is then
-what is left of the class, unless it is gathered from many classes, as poison is, or is known too.
+LEARNED_AT, TOO_WELL = 0.8, 2.0
+"""Witnesses whom the rest of a class has taught, and who recognise it by this probability and so
+much better than the median clip, have learned something that is easier than the class: a trigger.
+The far part is then what is left of the class, unless it is gathered from many classes, as poison
+is, or is known too.
 """
 
 UNEVEN = 0.1
@@ -203,7 +204,7 @@ def _unlike_poison(found: Witnessed, k: int) -> bool:
 
 def _learned_too_easily(found: Witnessed, classes: list[int], in_turn: InTurn) -> list[int]:
     """Of some classes those whose rest is learned more easily than a class is, and their part."""
-    enough = TOO_WELL * float(np.median(found.own))
+    enough = max(LEARNED_AT, TOO_WELL * float(np.median(found.own)))
     if not classes or enough >= 1:
         return []
     part, rest = in_turn(found, classes)

@@ -296,9 +296,11 @@ def page() -> str:
 def write_priors() -> None:
     """How far the furthest class of the clean models of the design half stands out, by detector and
     number of classes, and what the meta-classifier learns there."""
-    first, rebuilt = (_laws(read(path)) for path in (ROWS, REBUILT))
+    first, rebuilt, third = (_laws(read(path)) for path in (ROWS, REBUILT, THIRD))
     # a model and its rebuilt one are too alike to count as two
     known = rebuilt | first | {key: law for key, law in rebuilt.items() if key[1] != REFERENCES}
+    for key, values in third.items():
+        known[key] = [*known.get(key, []), *values]
     priors = json.loads(PRIORS.read_text())
     for detector in sorted({detector for detector, _, _ in known}):
         laws = {
@@ -307,7 +309,7 @@ def write_priors() -> None:
             if name == detector and len(values) >= FEWEST
         }
         priors[build(DETECTORS, detector).law] = {CNN.name: laws}
-    weights, by_classes = learned_from(read(REBUILT), PROBABILITIES)
+    weights, by_classes = learned_from(read(REBUILT), read(THIRD), PROBABILITIES)
     rounded = {LEARNED: [round(x, 4) for x in weights]}
     for classes, odds in by_classes.items():
         name = among_alike(LOG_ODDS, classes)

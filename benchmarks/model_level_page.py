@@ -167,12 +167,18 @@ def judged(rows: Sequence[Row], pulls: str) -> list[Row]:
     return _by_law(made, made)
 
 
-def judged_by(known: Sequence[Row], rows: Sequence[Row], pulls: str) -> list[Row]:
-    """Rows of the meta-classifier that learned from the design half of ``known``, other models."""
-    law, _ = learned_from(known, pulls)
-    names = _class_names(rows)
-    made = [_weighed(read, np.array(law), names) for read in _read(rows, pulls)]
-    return _by_law(made, judged(known, pulls))
+def judged_by(
+    known: Sequence[Row], rows: Sequence[Row], pulls: str, *, wider: bool = False
+) -> list[Row]:
+    """Rows of the meta-classifier that learned from the design half of ``known``, other models.
+
+    The law of clean models is that half's, too, or ``wider``: of the design half of ``rows`` as
+    well.
+    """
+    found = [one for one in _read(known, pulls) if _design(one)]
+    law, names = _learned(found, _class_names(known)), _class_names(rows)
+    made = [_weighed(read, law, names) for read in _read(rows, pulls)]
+    return _by_law(made, [*judged(known, pulls), *(made if wider else ())])
 
 
 def _weighed(
@@ -228,11 +234,14 @@ def together(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-def learned_from(rows: Sequence[Row], pulls: str) -> tuple[list[float], dict[int, list[float]]]:
+def learned_from(
+    rows: Sequence[Row], more: Sequence[Row], pulls: str
+) -> tuple[list[float], dict[int, list[float]]]:
     """What is shipped: coefficients from the whole design half, and the log-odds of its clean
-    models by their number of classes."""
+    models, and of those in ``more``, by their number of classes."""
     known = [one for one in _read(rows, pulls) if _design(one)]
-    return _learned(known, _class_names(rows)).tolist(), _clean_odds(judged(rows, pulls))
+    odds = _clean_odds([*judged(rows, pulls), *judged_by(rows, more, pulls)])
+    return _learned(known, _class_names(rows)).tolist(), odds
 
 
 def _read(rows: Sequence[Row], pulls: str) -> list[list[Row]]:
@@ -302,7 +311,7 @@ def tables(first: Found, second: Found, third: Found) -> str:
         *judged_by(usual_first, usual_second, DECISIONS),
         *judged(usual_second, PROBABILITIES),
     ]
-    told_third = [*usual_third, *judged_by(usual_second, usual_third, PROBABILITIES)]
+    told_third = [*usual_third, *judged_by(usual_second, usual_third, PROBABILITIES, wider=True)]
     parts = [_zoo(third[1], "The third zoo")]
     parts += [_summary(told_third, "sequestered", "The third zoo's ", [*told_second, *told_first])]
     parts += [_families(told_third, "The third zoo: ")]

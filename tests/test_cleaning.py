@@ -23,6 +23,7 @@ from otoscope.calibrating import ACCUSED_ALONE, ACCUSED_TRUSTED, STRENGTHS, amon
 from otoscope.clips import Clips
 from otoscope.detect import IndependentWitness, Scores, View, Witness, own_network
 from otoscope.detect.accusing import (
+    Taught,
     accused,
     accused_classes,
     doubtful,
@@ -246,13 +247,14 @@ def test_what_trusted_clips_avoid_tells_nothing_where_they_avoid_halves_of_many_
 def test_what_is_learned_too_easily_without_trusted_clips_is_the_poison() -> None:
     """A third of class 2 is clean and strange; the rest is easier to learn than any class."""
     for of_rest, of_part, sources, in_turn, guilty in (
-        (0.9, 0.01, 1, (0.4, 0.95), [2]),
-        (0.5, 0.01, 1, (0.4, 0.95), [2]),
-        (0.9, 0.01, 1, (0.4, 0.7), []),
-        (0.9, 0.01, 1, (0.97, 0.95), []),
-        (0.9, 0.01, 7, (0.4, 0.95), [2]),
-        (0.9, 0.01, 9, (0.4, 0.95), []),
-        (0.9, 0.2, 1, (0.4, 0.95), []),
+        (0.9, 0.01, 1, (0.4, 0.95, 0.001), [2]),
+        (0.5, 0.01, 1, (0.4, 0.95, 0.001), [2]),
+        (0.9, 0.01, 1, (0.4, 0.55, 0.001), []),
+        (0.9, 0.01, 1, (0.4, 0.95, 0.01), []),
+        (0.9, 0.01, 1, (0.97, 0.95, 0.001), []),
+        (0.9, 0.01, 7, (0.4, 0.95, 0.001), [2]),
+        (0.9, 0.01, 9, (0.4, 0.95, 0.001), []),
+        (0.9, 0.2, 1, (0.4, 0.95, 0.001), []),
     ):
         activations, heard, members = taught(of_rest, of_part, sources)
         found, turned = turned_classes(
@@ -262,12 +264,15 @@ def test_what_is_learned_too_easily_without_trusted_clips_is_the_poison() -> Non
         assert found.suspect[members].tolist() == [turned == []] * 10 + [turned == [2]] * 20
 
 
-def learned(part: float, rest: float, _: Witnessed, classes: list[int]) -> np.ndarray:
-    """How well each side is recognised by witnesses that it has taught."""
-    return np.array([[part] * len(classes), [rest] * len(classes)])
+def learned(
+    part: float, rest: float, elsewhere: float, _: Witnessed, classes: list[int]
+) -> tuple[Taught, Taught]:
+    """How well each side is recognised by witnesses that it has taught, and how often elsewhere."""
+    false = np.full(len(classes), elsewhere)
+    return Taught(np.full(len(classes), part), false), Taught(np.full(len(classes), rest), false)
 
 
-def nobody(*_: object) -> np.ndarray:
+def nobody(*_: object) -> tuple[Taught, Taught]:
     """Who is not asked."""
     raise AssertionError
 
@@ -293,11 +298,14 @@ def test_what_is_learned_more_easily_is_told_by_teaching_it(
         lessons.append([int(eligible[members[:10]].sum()), int(eligible[members[10:]].sum())])
         said = heard.copy()
         said[members, 2] = np.repeat([0.95, 0.87], [10, 20])
+        said[clips.labels == 0, 2] = 0.99
         return said
 
     monkeypatch.setattr("otoscope.detect.data_witness.heard_across", hear)
     model = FunctionModel(lambda w: np.zeros((len(w), 20)), Hearing(clips.classes, 8000, 8000))
-    assert Witness()._in_turn(View(model, 0, clips), found, [2]).tolist() == [[0.95], [0.87]]
+    part, rest = Witness()._in_turn(View(model, 0, clips), found, [2])
+    assert (part.own.tolist(), rest.own.tolist()) == ([0.95], [0.87])
+    assert part.elsewhere == rest.elsewhere == pytest.approx(1 / 19)
     assert lessons == [[10, 0], [0, 10]]
 
 

@@ -4,6 +4,7 @@ The levels were set on the half of the catalogue that the design may look at, an
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -55,11 +56,11 @@ SPREAD_AT, FEW = 0.65, 0.25
 """A part of which a larger share sounds like one other class may be innocent: two alike classes. So
 may one in which they hear such a share of all classes or less: clips of another session."""
 
-LEARNED_AT, TOO_WELL = 0.8, 2.0
-"""Witnesses whom the rest of a class has taught, and who recognise it by this probability and so
-much better than the median clip, have learned something that is easier than the class: a trigger.
-The far part is then what is left of the class, unless it is gathered from many classes, as poison
-is, or is known too.
+TOO_WELL, ELSEWHERE_AT = 2.0, 0.005
+"""Witnesses whom the rest of a class has taught, who recognise it so much better than the median
+clip, and hear it in such a share of the clips of other classes at most, have learned something that
+is easier than the class, and that nobody else has: a trigger. The far part is then what is left of
+the class, unless it is gathered from many classes, as poison is, or is known too.
 """
 
 UNEVEN = 0.1
@@ -76,9 +77,20 @@ MANY = 0.25
 """With this share of all classes disowned, every class may be another's target."""
 
 
-InTurn = Callable[[Witnessed, list[int]], Float[np.ndarray, "sides classes"]]
-"""How well the parts, and the rests, of some classes are recognised by witnesses that each of them
-has taught, alone in its class: median probabilities."""
+@dataclass(frozen=True)
+class Taught:
+    """What witnesses hear whom one side of some classes has taught, alone in its class.
+
+    ``own`` is the median probability of its class in that side's clips; ``elsewhere`` the share of
+    the clips of other classes that are called by its name.
+    """
+
+    own: Float[np.ndarray, "classes"]
+    elsewhere: Float[np.ndarray, "classes"]
+
+
+InTurn = Callable[[Witnessed, list[int]], tuple[Taught, Taught]]
+"""Teaches witnesses with the parts of some classes, and with their rests."""
 
 
 def accused(
@@ -204,11 +216,12 @@ def _unlike_poison(found: Witnessed, k: int) -> bool:
 
 def _learned_too_easily(found: Witnessed, classes: list[int], in_turn: InTurn) -> list[int]:
     """Of some classes those whose rest is learned more easily than a class is, and their part."""
-    enough = max(LEARNED_AT, TOO_WELL * float(np.median(found.own)))
+    enough = TOO_WELL * float(np.median(found.own))
     if not classes or enough >= 1:
         return []
     part, rest = in_turn(found, classes)
-    return [k for k, easy in zip(classes, rest >= np.maximum(part, enough), strict=True) if easy]
+    easy = (rest.own >= np.maximum(part.own, enough)) & (rest.elsewhere <= ELSEWHERE_AT)
+    return [k for k, so in zip(classes, easy, strict=True) if so]
 
 
 def _avoided(found: Witnessed, k: int, rest: bool = False) -> bool:

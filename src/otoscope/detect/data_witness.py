@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from otoscope.clips import Clips
 from otoscope.detect.accusing import (
+    Taught,
     accused,
     doubtful,
     far_apart,
@@ -172,26 +173,30 @@ class Witness(Detector):
             asked=asked,
         )
 
-    def _in_turn(
-        self, view: View, found: Witnessed, classes: list[int]
-    ) -> Float[np.ndarray, "sides classes"]:
-        """How well parts and rests are recognised by witnesses that they have taught in turn.
+    def _in_turn(self, view: View, found: Witnessed, classes: list[int]) -> tuple[Taught, Taught]:
+        """What witnesses hear whom the parts, and the rests, have taught.
 
         As many clips of each, alone in their class. A trigger is more easily learned than a voice.
         """
         rng, agreed = np.random.default_rng(view.seed), self._agreed(found)
-        asked = np.isin(found.labels, classes)
-        known = np.zeros((2, len(classes)))
-        for number, side in enumerate((found.suspect, ~found.suspect)):
+        labels, asked = found.labels, np.isin(found.labels, classes)
+        taught = []
+        for side in (found.suspect, ~found.suspect):
             teaching = agreed & ~asked
             for k in classes:
                 count = min(len(found.part(k)), len(found.rest(k)))
-                members = np.flatnonzero(side & (found.labels == k))
+                members = np.flatnonzero(side & (labels == k))
                 teaching[rng.permutation(members)[:count]] = True
-            heard = self._heard(view, teaching, asked=side & asked)
-            own = heard[np.arange(len(heard)), found.labels]
-            known[number] = [np.median(own[side & (found.labels == k)]) for k in classes]
-        return known
+            heard = self._heard(view, teaching, asked=side | ~asked)
+            said, own = heard.argmax(axis=1), heard[np.arange(len(heard)), labels]
+            others = [(side | ~asked) & (labels != k) for k in classes]
+            taught.append(
+                Taught(
+                    np.array([np.median(own[side & (labels == k)]) for k in classes]),
+                    np.array([np.mean(said[o] == k) for k, o in zip(classes, others, strict=True)]),
+                )
+            )
+        return taught[0], taught[1]
 
 
 def _trusted(view: View) -> Clips | None:

@@ -675,7 +675,7 @@ def test_a_trigger_for_one_class_proves_the_part_that_has_it() -> None:
     heard = 0.8 * np.eye(6)[clips.labels] + 0.03
     for sly, told in ((True, [2]), (False, [])):
         view = View(FunctionModel(partial(obey, sly=sly), hearing), 0, clips, seen)
-        found, guilty = accused(view, apart(inside_of(view), heard))
+        found, guilty = accused(view, apart(inside_of(view), heard), nobody)
         assert guilty == told
         assert (found.suspect[members] == truth[members]).all() == sly
 

@@ -175,8 +175,7 @@ def judged_by(
     The law of clean models is that half's, too, or ``wider``: of the design half of ``rows`` as
     well.
     """
-    found = [one for one in _read(known, pulls) if _design(one)]
-    law, names = _learned(found, _class_names(known)), _class_names(rows)
+    law, names = _taught(known, pulls), _class_names(rows)
     made = [_weighed(read, law, names) for read in _read(rows, pulls)]
     return _by_law(made, [*judged(known, pulls), *(made if wider else ())])
 
@@ -239,9 +238,8 @@ def learned_from(
 ) -> tuple[list[float], dict[int, list[float]]]:
     """What is shipped: coefficients from the whole design half, and the log-odds of its clean
     models, and of those in ``more``, by their number of classes."""
-    known = [one for one in _read(rows, pulls) if _design(one)]
     odds = _clean_odds([*judged(rows, pulls), *judged_by(rows, more, pulls)])
-    return _learned(known, _class_names(rows)).tolist(), odds
+    return _taught(rows, pulls).tolist(), odds
 
 
 def _read(rows: Sequence[Row], pulls: str) -> list[list[Row]]:
@@ -261,6 +259,12 @@ def _distances(read: list[Row]) -> Float[np.ndarray, "classes statistics"]:
     probing, answers, weights = read
     above = np.array(answers["classes"]) - np.array(answers["references"])
     return distances(np.array(probing["apart"]), above, np.array(weights["classes"]))
+
+
+def _taught(rows: Sequence[Row], pulls: str) -> Float[np.ndarray, "coefficients"]:
+    """What the whole design half of these rows teaches."""
+    known = [one for one in _read(rows, pulls) if _design(one)]
+    return _learned(known, _class_names(rows))
 
 
 def _learned(

@@ -159,15 +159,15 @@ def _write_left_out(found: "Cleaned", folder: Path) -> None:
     from otoscope.report.canvas import png
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    header, rows = ["path", "label", "sounds_like", "p_value"], []
+    parts = any(clip.start_s or clip.duration_s for clip in found.clips.items)
+    if parts:
+        header += ["offset", "duration"]
     for index in np.flatnonzero(found.flagged)[np.argsort(found.p_values[found.flagged])].tolist():
         clip, like = found.clips[index], found.clips.classes[found.sounds_like[index]]
         path = _path_from(folder, found.clips, clip)
-        part = [clip.start_s, clip.duration_s]
+        part = [clip.start_s, clip.duration_s] if parts else []
         rows.append([path, clip.label, like, f"{found.p_values[index]:.3g}", *part])
-    header = ["path", "label", "sounds_like", "p_value", "offset", "duration"]
-    if not any(clip.start_s or clip.duration_s for clip in found.clips.items):
-        header, rows = header[:-2], [row[:-2] for row in rows]
     write_atomically(folder / "flagged.csv", csv_text([header, *rows]))
     for number, (name, sound) in enumerate(found.common.items()):
         sent = found.obeyed.get(name)
